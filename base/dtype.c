@@ -1,0 +1,18 @@
+#include "base/dtype.h"
+
+#include "base/check.h"
+
+const struct dtype_layout *dtype_layout(enum dtype dtype) {
+    static const struct dtype_layout layouts[DTYPE_COUNT] = {
+        [DTYPE_F32] = {"f32", 1, 4},     [DTYPE_F16] = {"f16", 1, 2},     [DTYPE_BF16] = {"bf16", 1, 2},
+        [DTYPE_Q8_0] = {"q8_0", 32, 34}, [DTYPE_Q4_0] = {"q4_0", 32, 18},
+    };
+    CHECK(dtype >= 0 && dtype < DTYPE_COUNT);
+    return &layouts[dtype];
+}
+
+size_t dtype_bytes(enum dtype dtype, int64_t n_elements) {
+    const struct dtype_layout *layout = dtype_layout(dtype);
+    CHECK(n_elements >= 0 && n_elements % layout->block_elements == 0);
+    return (size_t)(n_elements / layout->block_elements) * (size_t)layout->block_bytes;
+}

@@ -1,0 +1,25 @@
+/* base/dtype.h - the element types of weights and KV pages.
+ *
+ * A quantised type stores a row as blocks of `block_elements` values in `block_bytes` bytes
+ * (ggml's layouts: Q8_0 is f16 scale + 32 int8; Q4_0 is f16 scale + 16 bytes, low nibbles first).
+ *
+ * Memory:  none.
+ * Threads: any.
+ * Ranks:   local. */
+#pragma once
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0, DTYPE_COUNT };
+
+struct dtype_layout {
+    const char *name;   /* "f32", …, as on the command line */
+    int block_elements; /* 1 for the float types */
+    int block_bytes;
+};
+
+const struct dtype_layout *dtype_layout(enum dtype dtype);
+
+/* Bytes of `n_elements` consecutive values, a multiple of the block. */
+size_t dtype_bytes(enum dtype dtype, int64_t n_elements);
