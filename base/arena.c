@@ -1,19 +1,21 @@
 #include "base/arena.h"
 
-#include <stdalign.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/check.h"
 
 enum { MIN_BLOCK_BYTES = 1 << 16 };
 
+/* Blocks come from mmap: zero without being touched, so memory that is only reserved costs nothing. */
 struct block {
     struct block *next;
+    unsigned char *data;
     size_t capacity;
     size_t used;
-    alignas(ARENA_ALIGNMENT) unsigned char data[];
+    size_t touched; /* bytes that earlier pieces may have written; beyond it all is zero */
 };
 
 struct arena {
@@ -35,6 +37,7 @@ void arena_destroy(struct arena *arena) {
     if (!arena) return;
     for (struct block *block = arena->blocks, *next; block; block = next) {
         next = block->next;
+        munmap(block->data, block->capacity);
         free(block);
     }
     free(arena);
@@ -42,13 +45,27 @@ void arena_destroy(struct arena *arena) {
 
 static enum status add_block(struct arena *arena, size_t bytes) {
     const size_t capacity = bytes > MIN_BLOCK_BYTES ? bytes : MIN_BLOCK_BYTES;
-    struct block *block = aligned_alloc(ARENA_ALIGNMENT, sizeof(struct block) + capacity);
-    if (!block) return FAIL(STATUS_NO_MEMORY, "out of memory: %s asked for %zu bytes", arena->name, bytes);
-    block->next = arena->blocks;
-    block->capacity = capacity;
-    block->used = 0;
+    struct block *block = calloc(1, sizeof *block);
+    void *data = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (!block || data == MAP_FAILED) {
+        free(block);
+        if (data != MAP_FAILED) munmap(data, capacity);
+        return FAIL(STATUS_NO_MEMORY, "out of memory: %s asked for %zu bytes", arena->name, bytes);
+    }
+    *block = (struct block){.next = arena->blocks, .data = data, .capacity = capacity};
     arena->blocks = block;
     return STATUS_OK;
+}
+
+/* `bytes` from the block; only what was in use before needs clearing. */
+static void *take_from(struct block *block, size_t bytes) {
+    unsigned char *memory = block->data + block->used;
+    const size_t end = block->used + bytes;
+    if (block->touched > block->used)
+        memset(memory, 0, (block->touched < end ? block->touched : end) - block->used);
+    if (block->touched < end) block->touched = end;
+    block->used = end;
+    return memory;
 }
 
 enum status arena_take(struct arena *arena, size_t count, size_t size, void **memory_out) {
@@ -66,8 +83,7 @@ enum status arena_take(struct arena *arena, size_t count, size_t size, void **me
         TRY(add_block(arena, bytes));
         block = arena->blocks;
     }
-    *memory_out = memset(block->data + block->used, 0, bytes);
-    block->used += bytes;
+    *memory_out = take_from(block, bytes);
     arena->used += bytes;
     return STATUS_OK;
 }
