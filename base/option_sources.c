@@ -15,7 +15,7 @@ struct arguments {
 };
 
 static enum status fail_unknown(const struct arguments *arguments, const char *argument, const char *name) {
-    const char *suggestion = options_suggest(arguments->options, 1u << arguments->command, name);
+    const char *suggestion = options_suggest(arguments->options, arguments->command, name);
     if (!suggestion)
         return FAIL(STATUS_BAD_INPUT, "%s: unknown option; --help lists those that exist", argument);
     return FAIL(STATUS_BAD_INPUT, "%s: unknown option; did you mean --%s?", argument, suggestion);
@@ -116,7 +116,7 @@ static void swap_case(char *name, bool upper) {
 
 static enum status fail_unknown_variable(const struct options *options, const char *variable,
                                          const char *name) {
-    const char *suggestion = options_suggest(options, UINT32_MAX, name);
+    const char *suggestion = options_suggest(options, OPTIONS_ANY_COMMAND, name);
     if (!suggestion) return FAIL(STATUS_BAD_INPUT, "%s: this environment variable names no option", variable);
     char spelt[MAX_NAME];
     snprintf(spelt, sizeof spelt, "%s", suggestion);

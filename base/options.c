@@ -54,13 +54,17 @@ struct option_match options_find(const struct options *options, const char *name
     return (struct option_match){NULL, false};
 }
 
-const char *options_suggest(const struct options *options, uint32_t commands, const char *name) {
+static bool is_allowed(const struct option *option, int command) {
+    return command == OPTIONS_ANY_COMMAND ? !option->only_arguments : option->commands & 1u << command;
+}
+
+const char *options_suggest(const struct options *options, int command, const char *name) {
     const char *nearest = NULL;
     size_t least = SIZE_MAX;
     for (size_t i = 0; i < options->table->n_options; i++) {
         const struct option *option = &options->table->options[i];
         const size_t distance = edit_distance(name, option->name);
-        if (!(option->commands & commands) || distance >= least) continue;
+        if (!is_allowed(option, command) || distance >= least) continue;
         if (!edit_distance_is_near(name, option->name)) continue;
         nearest = option->name;
         least = distance;

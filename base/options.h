@@ -84,8 +84,10 @@ struct option_match {
 };
 struct option_match options_find(const struct options *options, const char *name);
 
-/* The nearest name among the options of `commands`, or NULL. Valid as long as the table. */
-const char *options_suggest(const struct options *options, uint32_t commands, const char *name);
+/* The nearest name among the options of a command's line, or with OPTIONS_ANY_COMMAND among those of files
+ * and environment; NULL where none is near. Valid as long as the table. */
+enum { OPTIONS_ANY_COMMAND = -1 };
+const char *options_suggest(const struct options *options, int command, const char *name);
 
 /* From here on values come from another source, which overrides the ones before. */
 void options_begin_source(struct options *options);

@@ -1,0 +1,85 @@
+#include "coordinator/config.h"
+
+#include <string.h>
+
+#include "base/edit_distance.h"
+#include "coordinator/config_impl.h"
+#include "coordinator/config_yaml.h"
+
+static enum status fail_unknown_command(const char *name) {
+    for (int command = COMMAND_NONE + 1; config_command_text(command); command++) {
+        const char *known = config_command_text(command)->name;
+        if (edit_distance_is_near(name, known))
+            return FAIL(STATUS_BAD_INPUT, "'%s' is no command; did you mean '%s'?", name, known);
+    }
+    return FAIL(STATUS_BAD_INPUT, "'%s' is no command; 'caucus --help' lists those that exist", name);
+}
+
+/* argv[1], where it is no option. Sets how many arguments precede the options. */
+static enum status parse_command(int argc, char *const *argv, enum command *command_out, int *n_before_out) {
+    *command_out = COMMAND_NONE;
+    *n_before_out = argc > 0;
+    if (argc < 2) return FAIL(STATUS_BAD_INPUT, "no command given; 'caucus --help' lists those that exist");
+    if (argv[1][0] == '-') return STATUS_OK;
+    for (int command = COMMAND_NONE + 1; config_command_text(command); command++) {
+        if (strcmp(argv[1], config_command_text(command)->name) != 0) continue;
+        *command_out = command;
+        *n_before_out = 2;
+        return STATUS_OK;
+    }
+    return fail_unknown_command(argv[1]);
+}
+
+/* What depends on more than one option. */
+static enum status check_together(const struct config *config) {
+    if (config->command == COMMAND_NONE)
+        return FAIL(STATUS_BAD_INPUT, "no command given; 'caucus --help' lists those that exist");
+    if (!config->model)
+        return FAIL(STATUS_BAD_INPUT,
+                    "no model given; name a Hugging Face folder or a .gguf file with -m PATH "
+                    "or CAUCUS_MODEL");
+    if (config->budget < (int64_t)config->sinks + 2)
+        return FAIL(STATUS_BAD_INPUT, "--budget %d is below --sinks %d + 2: no room is left to choose",
+                    (int)config->budget, (int)config->sinks);
+    if (config->prompts.n > 0 && config->prompt_file)
+        return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
+    return STATUS_OK;
+}
+
+static int32_t sequences_side_by_side(const struct config *config) {
+    if (config->parallel > 0) return config->parallel;
+    if (config->prompts.n > CONFIG_MAX_PARALLEL) return CONFIG_MAX_PARALLEL;
+    return config->prompts.n > 1 ? (int32_t)config->prompts.n : 1;
+}
+
+/* The arguments are read twice: first to know whether help is wanted and which file to read, and at the end
+ * because they override file and environment. */
+static enum status read_sources(struct config *config, struct options *options, int argc,
+                                const char *const *argv, const char *const *environment) {
+    TRY(options_parse_arguments(options, config->command, argc, argv));
+    if (config->help || config->version) return STATUS_OK;
+    if (config->config_file) TRY(config_yaml_read(options, config->config_file));
+    TRY(options_parse_environment(options, environment));
+    TRY(options_parse_arguments(options, config->command, argc, argv));
+    config->parallel = sequences_side_by_side(config);
+    return check_together(config);
+}
+
+enum status config_parse(int argc, char *const *argv, char *const *environment, struct config *config_out) {
+    *config_out = (struct config){0};
+    int n_before = 0;
+    TRY(parse_command(argc, argv, &config_out->command, &n_before));
+    struct options *options = NULL;
+    TRY(options_create(&config_table, config_out, &options));
+    config_out->memory = options;
+    const enum status status =
+        read_sources(config_out, options, argc - n_before, (const char *const *)argv + n_before,
+                     (const char *const *)environment);
+    if (status != STATUS_OK) config_free(config_out);
+    return status;
+}
+
+void config_free(struct config *config) {
+    options_destroy(config->memory);
+    *config = (struct config){0};
+}

@@ -1,0 +1,105 @@
+/* coordinator/config.h - every option of the program, in one struct and one table.
+ *
+ * The same names serve in YAML files (--config FILE), in the environment (CAUCUS_<NAME>, dashes as
+ * underscores) and on the command line (--name); later ones override earlier ones, in that order. Which
+ * options a command takes is in the table too; --help is printed from it. An unknown name is an error.
+ *
+ * Memory:  texts belong to the config and live until config_free.
+ * Threads: one at a time.
+ * Ranks:   rank 0 only; what the workers need travels as engine_config. */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/options.h"
+#include "base/status.h"
+#include "cluster/engine.h"
+
+enum command {
+    COMMAND_NONE, /* `caucus --help`, `caucus --version` */
+    COMMAND_RUN,
+    COMMAND_SCORE,
+    COMMAND_TOKENIZE,
+    COMMAND_PLAN,
+    COMMAND_INSPECT,
+};
+
+enum { CONFIG_MAX_PARALLEL = 64 };
+
+struct config {
+    enum command command;
+    bool help;         /* print the command's --help and stop */
+    bool version;      /* print the version and stop */
+    int32_t verbosity; /* -v, -vv */
+    bool json;
+    const char *config_file; /* --config; NULL: none */
+
+    /* model and engine */
+    const char *model;      /* never NULL, but for help and version */
+    int32_t threads;        /* 0: the host's cores shared between its ranks */
+    enum numerics numerics; /* reproducible, fast */
+    enum dtype kv_type;     /* f32, f16, bf16 */
+    int64_t context;        /* 0: the model's */
+    int32_t batch_tokens;   /* --batch-tokens: tokens of one step, prefill chunks included */
+    int32_t parallel; /* --parallel: sequences side by side, at least 1; unless said as many as prompts */
+
+    /* policy */
+    const char *policy;
+    int32_t budget;
+    double recent_ratio;
+    int32_t sinks;
+    int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
+    int32_t n_select_layers; /* 0: the model's default */
+
+    /* run: prompt */
+    struct text_list prompts;  /* -p, may be repeated: side by side */
+    const char *prompt_file;   /* -f; "-" is standard input */
+    const char *system_prompt; /* --system */
+    bool raw;                  /* --raw: no chat format */
+    const char *chat_format;   /* --chat-format; NULL: from the model's template */
+    bool thinking;             /* --no-thinking: Qwen3's empty think block */
+    bool thinking_output;      /* --no-thinking-output: do not print <think> blocks */
+    bool interactive;          /* --interactive: chat, also when standard input is no terminal */
+
+    /* run: generation */
+    int32_t max_tokens; /* -n; -1: until the context is full */
+    bool ignore_eos;
+    struct text_list stop; /* --stop, may be repeated */
+    double temperature;    /* NaN: the model's generation_config, else 0 … */
+    int32_t top_k;         /* -1: likewise */
+    double top_p;          /* NaN: likewise */
+    double min_p;
+    double repetition_penalty; /* NaN: likewise */
+    uint64_t seed;
+    int32_t logprobs; /* --logprobs N: best N with each token in --json; -1: none */
+
+    /* score */
+    const char *input;         /* JSONL; "-" is standard input */
+    const char *output;        /* JSONL; "-" is standard output */
+    int64_t *logits_positions; /* --logits I,J,… */
+    size_t n_logits_positions;
+
+    /* tokenize */
+    bool decode;        /* ids to text */
+    bool parse_special; /* --no-parse-special */
+    bool add_special;   /* --no-add-special */
+
+    /* plan */
+    int32_t ranks;          /* -n of plan: ranks to plan for; 0: as many as were started */
+    int32_t ranks_per_host; /* --per-host; 0: all on this one */
+    bool show_tensors;      /* inspect --tensors */
+
+    void *memory; /* private */
+};
+
+/* Parses argv (argv[1] is the command), environment and YAML. Anything unknown or out of range:
+ * STATUS_BAD_INPUT with a sentence that names it and says what is allowed. */
+NODISCARD enum status config_parse(int argc, char *const *argv, char *const *environment,
+                                   struct config *config_out);
+void config_free(struct config *config);
+
+/* Writes the help of a command (COMMAND_NONE: of the program), or the version, to standard output. */
+void config_print_help(enum command command);
+void config_print_version(void);

@@ -1,0 +1,83 @@
+/* What --help says around the options. */
+#include <stdio.h>
+
+#include "coordinator/config_impl.h"
+
+static const struct command_text texts[] = {
+    [COMMAND_NONE] =
+        {.name = "caucus",
+         .summary = "",
+         .usage = "COMMAND [OPTION]...",
+         .about =
+             "Runs reasoning models on CPUs. Attention heads are spread over MPI ranks and caucus: each\n"
+             "proposes tokens, one set is agreed, all attend to it.",
+         .examples = "  mpirun -n 2 caucus run -m models/stories260K -p \"Once upon a time\"\n"
+                     "  caucus plan -m models/stories260K -n 4\n"},
+    [COMMAND_RUN] =
+        {.name = "run",
+         .summary = "generate text, or chat",
+         .usage = "-m MODEL [-p TEXT | -f FILE] [OPTION]...",
+         .about = "Generates text. The prompt comes from -p, -f or standard input; on a terminal without a\n"
+                  "prompt it is a chat, where Ctrl-C stops the answer and Ctrl-D ends.",
+         .examples =
+             "  mpirun -n 2 caucus run -m models/stories260K -p \"Once upon a time\" -n 200\n"
+             "  mpirun -n 4 caucus run -m Qwen3-8B --policy lessismore --budget 2048 -f problem.txt\n"},
+    [COMMAND_SCORE] =
+        {.name = "score",
+         .summary = "log-probabilities and logits of given tokens",
+         .usage = "-m MODEL --input IN.jsonl --output OUT.jsonl [OPTION]...",
+         .about = "Reads token ids or texts and writes what the model thinks of every token. The first\n"
+                  "\"prompt_tokens\" of a line are prefilled densely, the rest decoded one by one.",
+         .examples =
+             "  mpirun -n 2 caucus score -m models/stories260K --input in.jsonl --output out.jsonl\n"
+             "  caucus score -m Qwen3-8B --policy lessismore --budget 512 --logits 0,99 < in.jsonl\n"},
+    [COMMAND_TOKENIZE] =
+        {.name = "tokenize",
+         .summary = "text to token ids and back",
+         .usage = "-m MODEL [-p TEXT | -f FILE] [OPTION]...",
+         .about = "Prints the token ids of a text in one line, or with --decode the text of token ids.",
+         .examples = "  caucus tokenize -m models/stories260K -p \"Once upon a time\"\n"
+                     "  caucus tokenize -m models/stories260K --decode -p \"1 403 407 261 378\"\n"},
+    [COMMAND_PLAN] =
+        {.name = "plan",
+         .summary = "who would own what, and how many bytes",
+         .usage = "-m MODEL -n P [OPTION]...",
+         .about = "Shows the share of each rank before anything is loaded, and refuses what does not fit in\n"
+                  "this host's memory.",
+         .examples = "  caucus plan -m models/stories260K -n 3\n"
+                     "  caucus plan -m Qwen3-8B -n 8 --per-host 2 --kv-type bf16 -c 32768\n"},
+    [COMMAND_INSPECT] = {.name = "inspect",
+                         .summary = "a model's configuration, tokenizer and tensors",
+                         .usage = "-m MODEL [OPTION]...",
+                         .about = "Prints what the model's files say.",
+                         .examples = "  caucus inspect -m models/stories260K\n"
+                                     "  caucus inspect -m model.gguf --tensors --json\n"},
+};
+
+const struct command_text *config_command_text(enum command command) {
+    return (size_t)command < sizeof texts / sizeof *texts ? &texts[command] : NULL;
+}
+
+static void print_commands(void) {
+    printf("\nCommands\n");
+    for (int command = COMMAND_NONE + 1; config_command_text(command); command++)
+        printf("  %-12s%s\n", texts[command].name, texts[command].summary);
+    printf(
+        "\n'caucus COMMAND --help' lists a command's options. Each can also be written in a YAML file\n"
+        "(--config FILE, \"top-p: 0.9\") or the environment (CAUCUS_TOP_P=0.9); the environment overrides\n"
+        "the file, the command line overrides both.\n");
+}
+
+void config_print_help(enum command command) {
+    const struct command_text *text = config_command_text(command);
+    const bool is_program = command == COMMAND_NONE;
+    printf("Usage: caucus %s%s%s\n\n%s\n", is_program ? "" : text->name, is_program ? "" : " ", text->usage,
+           text->about);
+    if (is_program) print_commands();
+    options_print_help(&config_table, command, stdout);
+    printf("\nExamples\n%s", text->examples);
+}
+
+void config_print_version(void) {
+    printf("caucus %s\n", CAUCUS_VERSION);
+}

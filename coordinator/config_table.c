@@ -1,0 +1,197 @@
+/* Every option of the program: where it is kept, what it may be, what it does. */
+#include <math.h>
+
+#include "coordinator/config_impl.h"
+
+enum {
+    RUN = 1 << COMMAND_RUN,
+    SCORE = 1 << COMMAND_SCORE,
+    TOKENIZE = 1 << COMMAND_TOKENIZE,
+    PLAN = 1 << COMMAND_PLAN,
+    INSPECT = 1 << COMMAND_INSPECT,
+    NONE = 1 << COMMAND_NONE,
+    ENGINE = RUN | SCORE,
+    ALL = RUN | SCORE | TOKENIZE | PLAN | INSPECT,
+};
+
+enum group {
+    GROUP_MODEL,
+    GROUP_TEXT,
+    GROUP_CHAT,
+    GROUP_GENERATION,
+    GROUP_POLICY,
+    GROUP_ENGINE,
+    GROUP_OUTPUT,
+    GROUP_GENERAL,
+};
+
+static const char *const group_names[] = {
+    [GROUP_MODEL] = "Model",           [GROUP_TEXT] = "Input",       [GROUP_CHAT] = "Chat",
+    [GROUP_GENERATION] = "Generation", [GROUP_POLICY] = "Attention", [GROUP_ENGINE] = "Engine",
+    [GROUP_OUTPUT] = "Output",         [GROUP_GENERAL] = "General",  NULL,
+};
+
+static const char *const command_names[] = {
+    [COMMAND_NONE] = "caucus",
+    [COMMAND_RUN] = "run",
+    [COMMAND_SCORE] = "score",
+    [COMMAND_TOKENIZE] = "tokenize",
+    [COMMAND_PLAN] = "plan",
+    [COMMAND_INSPECT] = "inspect",
+    NULL,
+};
+
+static const struct option_choice numerics_choices[] = {
+    {"reproducible", NUMERICS_REPRODUCIBLE}, {"fast", NUMERICS_FAST}, {0}};
+
+static const struct option_choice kv_type_choices[] = {
+    {"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {0}};
+
+#define FIELD(name)     .offset = offsetof(struct config, name)
+#define COUNTED(name)   FIELD(name), .count_offset = offsetof(struct config, n_##name)
+#define FROM_MODEL      .initial = "nan", .initial_doc = "the model's own"
+#define MAX_TOKEN_COUNT 1073741824.0
+
+static const struct option options[] = {
+    {"model", .letter = 'm', .kind = OPTION_PATH, FIELD(model), .min = 1, .max = ENGINE_PATH_MAX - 1,
+     .metavar = "PATH", .doc = "Hugging Face folder or .gguf file", .commands = ALL, .group = GROUP_MODEL},
+    {"tensors", .kind = OPTION_FLAG, FIELD(show_tensors), .doc = "list every tensor: type, shape, bytes",
+     .commands = INSPECT, .group = GROUP_MODEL},
+    {"ranks", .letter = 'n', .kind = OPTION_INT32, FIELD(ranks), .initial = "0",
+     .initial_doc = "as many as were started", .min = 1, .max = 65536, .metavar = "P",
+     .doc = "plan for this many ranks", .commands = PLAN, .group = GROUP_MODEL},
+    {"per-host", .kind = OPTION_INT32, FIELD(ranks_per_host), .initial = "0",
+     .initial_doc = "all on this host", .min = 1, .max = 65536, .metavar = "R",
+     .doc = "ranks that share one host's memory", .commands = PLAN, .group = GROUP_MODEL},
+
+    {"prompt", .letter = 'p', .kind = OPTION_TEXT_LIST, FIELD(prompts), .min = 1, .metavar = "TEXT",
+     .doc = "the text to begin with; may be repeated: several are answered side by side",
+     .commands = RUN | TOKENIZE, .group = GROUP_TEXT},
+    {"file", .letter = 'f', .kind = OPTION_PATH, FIELD(prompt_file), .min = 1, .metavar = "FILE",
+     .doc = "read the text from a file; - is standard input, which is also read where neither -p nor -f "
+            "is given",
+     .commands = RUN | TOKENIZE, .group = GROUP_TEXT},
+    {"input", .kind = OPTION_PATH, FIELD(input), .initial = "-", .min = 1, .metavar = "FILE",
+     .doc =
+         "JSON lines, each with \"ids\" or \"text\", and optionally \"prompt_tokens\"; - is standard input",
+     .commands = SCORE, .group = GROUP_TEXT},
+    {"decode", .kind = OPTION_FLAG, FIELD(decode), .doc = "the other way: token ids to text",
+     .commands = TOKENIZE, .group = GROUP_TEXT},
+    {"add-special", .kind = OPTION_FLAG, FIELD(add_special), .initial = "true",
+     .doc = "leave out the tokens that the tokenizer puts around a text (BOS, EOS)", .commands = TOKENIZE,
+     .group = GROUP_TEXT},
+    {"parse-special", .kind = OPTION_FLAG, FIELD(parse_special), .initial = "true",
+     .doc = "take \"<|im_end|>\" and the like in the text as plain characters", .commands = TOKENIZE,
+     .group = GROUP_TEXT},
+
+    {"interactive", .letter = 'i', .kind = OPTION_FLAG, FIELD(interactive),
+     .doc = "chat turn by turn, also where standard input is no terminal", .commands = RUN,
+     .group = GROUP_CHAT},
+    {"system", .kind = OPTION_TEXT, FIELD(system_prompt), .metavar = "TEXT", .doc = "the system message",
+     .commands = RUN, .group = GROUP_CHAT},
+    {"chat-format", .kind = OPTION_TEXT, FIELD(chat_format), .min = 1, .metavar = "NAME",
+     .initial_doc = "as the model's own template says",
+     .doc = "how a dialogue is written: raw, chatml, qwen2, qwen3, llama3, r1-distill", .commands = RUN,
+     .group = GROUP_CHAT},
+    {"raw", .kind = OPTION_FLAG, FIELD(raw), .doc = "no chat format: continue the text as it stands",
+     .commands = RUN, .group = GROUP_CHAT},
+    {"thinking", .kind = OPTION_FLAG, FIELD(thinking), .initial = "true",
+     .doc = "ask for an answer without reasoning, where the model's chat format knows how", .commands = RUN,
+     .group = GROUP_CHAT},
+    {"thinking-output", .kind = OPTION_FLAG, FIELD(thinking_output), .initial = "true",
+     .doc = "do not print what stands between <think> and </think>", .commands = RUN, .group = GROUP_CHAT},
+
+    {"max-tokens", .letter = 'n', .kind = OPTION_INT32, FIELD(max_tokens), .initial = "-1",
+     .initial_doc = "until the context is full", .min = -1, .max = INFINITY, .metavar = "N",
+     .doc = "tokens to generate at most; -1: until the context is full", .commands = RUN,
+     .group = GROUP_GENERATION},
+    {"temperature", "temp", .kind = OPTION_FLOAT, FIELD(temperature), FROM_MODEL, .max = 100, .metavar = "T",
+     .doc = "0 always takes the likeliest token", .commands = RUN, .group = GROUP_GENERATION},
+    {"top-k", .kind = OPTION_INT32, FIELD(top_k), .initial = "-1", .initial_doc = "the model's own",
+     .max = INFINITY, .metavar = "K", .doc = "sample among the K likeliest tokens; 0: all", .commands = RUN,
+     .group = GROUP_GENERATION},
+    {"top-p", .kind = OPTION_FLOAT, FIELD(top_p), FROM_MODEL, .max = 1, .metavar = "P",
+     .doc = "sample among the likeliest tokens that together have probability P; 1: all", .commands = RUN,
+     .group = GROUP_GENERATION},
+    {"min-p", .kind = OPTION_FLOAT, FIELD(min_p), .initial = "0", .max = 1, .metavar = "P",
+     .doc = "drop tokens less likely than P times the likeliest", .commands = RUN, .group = GROUP_GENERATION},
+    {"repetition-penalty", .kind = OPTION_FLOAT, FIELD(repetition_penalty), FROM_MODEL, .min = 0.01,
+     .max = 100, .metavar = "X", .doc = "divides the logits of tokens already seen; 1: off", .commands = RUN,
+     .group = GROUP_GENERATION},
+    {"seed", .kind = OPTION_UINT64, FIELD(seed), .initial = "0", .metavar = "N",
+     .doc = "of the random numbers; the same seed gives the same text", .commands = RUN,
+     .group = GROUP_GENERATION},
+    {"stop", .kind = OPTION_TEXT_LIST, FIELD(stop), .min = 1, .metavar = "TEXT",
+     .doc = "end before this text appears; may be repeated", .commands = RUN, .group = GROUP_GENERATION},
+    {"ignore-eos", .kind = OPTION_FLAG, FIELD(ignore_eos), .doc = "go on after the model's end tokens",
+     .commands = RUN, .group = GROUP_GENERATION},
+    {"parallel", .kind = OPTION_INT32, FIELD(parallel), .initial = "0",
+     .initial_doc = "as many as there are prompts", .min = 1, .max = CONFIG_MAX_PARALLEL, .metavar = "N",
+     .doc = "sequences computed side by side", .commands = RUN | PLAN, .group = GROUP_ENGINE},
+
+    {"policy", .kind = OPTION_TEXT, FIELD(policy), .initial = "full", .min = 1, .max = ENGINE_NAME_MAX - 1,
+     .metavar = "NAME",
+     .doc = "which cached tokens a decode step reads: full (all of them), lessismore (one set that all "
+            "heads of all ranks agree on)",
+     .commands = ENGINE, .group = GROUP_POLICY},
+    {"budget", .kind = OPTION_INT32, FIELD(budget), .initial = "2048", .min = 1, .max = MAX_TOKEN_COUNT,
+     .metavar = "K", .doc = "tokens that a sparse policy reads; at least sinks + 2", .commands = ENGINE,
+     .group = GROUP_POLICY},
+    {"recent-ratio", .kind = OPTION_FLOAT, FIELD(recent_ratio), .initial = "0.25", .max = 1, .metavar = "R",
+     .doc = "share of the budget kept for the latest tokens", .commands = ENGINE, .group = GROUP_POLICY},
+    {"sinks", .kind = OPTION_INT32, FIELD(sinks), .initial = "4", .max = MAX_TOKEN_COUNT, .metavar = "N",
+     .doc = "first tokens that always belong to the set", .commands = ENGINE, .group = GROUP_POLICY},
+    {"select-layers", .kind = OPTION_INT32_VECTOR, COUNTED(select_layers),
+     .capacity = ENGINE_MAX_SELECT_LAYERS, .max = 65535, .metavar = "I,J",
+     .initial_doc = "the policy's own for the model",
+     .doc = "layers that choose the set for those after them, ascending, counted from 0", .commands = ENGINE,
+     .group = GROUP_POLICY},
+
+    {"threads", .letter = 't', .kind = OPTION_INT32, FIELD(threads), .initial = "0",
+     .initial_doc = "the host's cores, shared between its ranks", .min = 1, .max = 1024, .metavar = "N",
+     .doc = "threads of each rank", .commands = ENGINE, .group = GROUP_ENGINE},
+    {"context", .letter = 'c', .kind = OPTION_INT64, FIELD(context), .initial = "0",
+     .initial_doc = "the model's own", .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "N",
+     .doc = "tokens a sequence can hold, prompt included", .commands = ENGINE | PLAN, .group = GROUP_ENGINE},
+    {"kv-type", .kind = OPTION_CHOICE, FIELD(kv_type), .choices = kv_type_choices, .initial = "f16",
+     .metavar = "TYPE", .doc = "how keys and values are stored", .commands = ENGINE | PLAN,
+     .group = GROUP_ENGINE},
+    {"numerics", .kind = OPTION_CHOICE, FIELD(numerics), .choices = numerics_choices,
+     .initial = "reproducible", .metavar = "MODE",
+     .doc = "reproducible gives the same bits for any number of ranks", .commands = ENGINE,
+     .group = GROUP_ENGINE},
+    {"batch-tokens", .kind = OPTION_INT32, FIELD(batch_tokens), .initial = "512", .min = 1, .max = 65536,
+     .metavar = "N", .doc = "tokens of one step, parts of prompts included", .commands = ENGINE,
+     .group = GROUP_ENGINE},
+
+    {"json", .kind = OPTION_FLAG, FIELD(json), .doc = "print one JSON object instead of text",
+     .commands = RUN | TOKENIZE | PLAN | INSPECT, .group = GROUP_OUTPUT},
+    {"logprobs", .kind = OPTION_INT32, FIELD(logprobs), .initial = "-1", .initial_doc = "none", .max = 256,
+     .metavar = "N", .doc = "with --json: each token's log-probability and those of the N likeliest",
+     .commands = RUN, .group = GROUP_OUTPUT},
+    {"output", .kind = OPTION_PATH, FIELD(output), .initial = "-", .min = 1, .metavar = "FILE",
+     .doc = "JSON lines with \"logprobs\", \"argmax\" and \"perplexity\"; - is standard output",
+     .commands = SCORE, .group = GROUP_OUTPUT},
+    {"logits", .kind = OPTION_INT64_LIST, COUNTED(logits_positions), .max = MAX_TOKEN_COUNT, .metavar = "I,J",
+     .doc = "also write the whole row of logits at these positions", .commands = SCORE,
+     .group = GROUP_OUTPUT},
+
+    {"config", .kind = OPTION_PATH, FIELD(config_file), .min = 1, .metavar = "FILE",
+     .doc = "YAML file of options, \"name: value\"", .commands = ALL, .group = GROUP_GENERAL,
+     .only_arguments = true},
+    {"verbose", .letter = 'v', .kind = OPTION_COUNT, FIELD(verbosity), .max = 2,
+     .doc = "say what is done and how long it takes; -vv says more", .commands = ALL, .group = GROUP_GENERAL},
+    {"help", .letter = 'h', .kind = OPTION_FLAG, FIELD(help), .doc = "print this and stop",
+     .commands = ALL | NONE, .group = GROUP_GENERAL, .only_arguments = true},
+    {"version", .kind = OPTION_FLAG, FIELD(version), .doc = "print the version and stop",
+     .commands = ALL | NONE, .group = GROUP_GENERAL, .only_arguments = true},
+};
+
+const struct option_table config_table = {
+    .options = options,
+    .n_options = sizeof options / sizeof *options,
+    .command_names = command_names,
+    .group_names = group_names,
+    .environment_prefix = "CAUCUS_",
+    .environment_ignored = "CAUCUS_TEST_",
+};
