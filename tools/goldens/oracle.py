@@ -1,0 +1,74 @@
+"""The oracle: Hugging Face transformers, eager attention, every operation in float64, on the CPU.
+
+Stored weights (bf16, f16, f32) widen to float64 exactly, so what a golden holds is the model itself
+with rounding errors around 1e-15, and any difference from it is the other program's.
+"""
+
+import contextlib
+import json
+from pathlib import Path
+
+import torch
+import transformers
+
+ROOT = Path(__file__).resolve().parents[2]
+MODELS = ROOT / "tests/data/models"
+GOLDEN = ROOT / "tests/data/golden"
+transformers.utils.logging.disable_progress_bar()
+
+NOTE = f"transformers {transformers.__version__}, eager, float64 throughout; weights widened exactly"
+
+
+@contextlib.contextmanager
+def float32_means_float64():
+    """transformers asks for float32 by name in norms, softmax, RoPE and routing; give it float64."""
+    saved = torch.float32, torch.float, torch.Tensor.float
+    torch.float32 = torch.float = torch.float64
+    torch.Tensor.float = torch.Tensor.double
+    try:
+        yield
+    finally:
+        torch.float32, torch.float, torch.Tensor.float = saved
+
+
+def load(folder, **config_changes):
+    """The model of a folder; a tensor too many, too few or of another shape is an error."""
+    config = transformers.AutoConfig.from_pretrained(folder, **config_changes)
+    model, info = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, config=config, dtype=torch.float32, attn_implementation="eager",
+        experts_implementation="eager", output_loading_info=True)
+    problems = {kind: found for kind, found in info.items() if found}
+    if problems:
+        raise ValueError(f"{folder}: {problems}")
+    return model.eval()
+
+
+def logits(model, token_ids):
+    """[n_tokens, vocab_size], float64. The model is widened in place."""
+    with float32_means_float64(), torch.no_grad():
+        model = model.double()
+        model.model.rotary_emb = type(model.model.rotary_emb)(model.config)
+        return model(input_ids=torch.tensor([token_ids]), use_cache=False).logits[0].numpy()
+
+
+def seven_digits(values):
+    return [float(f"{value:.7g}") for value in values]
+
+
+def compact_json(value):
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def write_json(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(compact_json(value) + "\n")
+
+
+def write_golden(name, model, token_ids, rows, positions=None, note=NOTE):
+    """tests/data/golden/NAME.json; `rows` are the logits at `positions`, or at every position."""
+    golden = {"note": note, "model": model, "token_ids": list(map(int, token_ids))}
+    if positions is not None:
+        golden["positions"] = list(positions)
+    golden["argmax"] = [int(row.argmax()) for row in rows]
+    golden["logits"] = [seven_digits(row) for row in rows]
+    write_json(GOLDEN / f"{name}.json", golden)
