@@ -1,0 +1,57 @@
+"""Writes the GGUF files and the goldens of the quantised ones.
+
+A quantised golden is the oracle's answer with the file's own dequantised values as weights: it tests
+arithmetic, not the quality of the quantisation. The other files hold the weights of the folder they
+were made from, and share its golden.
+"""
+
+import numpy as np
+import torch
+from gguf import GGMLQuantizationType as Type
+
+import gguf_file
+import oracle
+import small_llama
+
+EXACT = [("small_llama", Type.F32), ("small_llama", Type.F16), ("small_llama", Type.BF16),
+         ("tiny_qwen2", Type.F16), ("tiny_qwen3_moe", Type.F32), ("tiny_llama3_short", Type.BF16)]
+QUANTISED = [Type.Q8_0, Type.Q4_0]
+VERSION_2 = ["tiny_qwen2"]
+
+
+def write(name, tensor_type):
+    """Returns the file's path, its tensors, and how far they are from the folder's."""
+    folder = oracle.MODELS / name
+    path = oracle.MODELS / f"{name}.{tensor_type.name.lower()}.gguf"
+    gguf_file.write(path, folder, tensor_type)
+    if name in VERSION_2:
+        gguf_file.make_version_2(path)
+    stored = gguf_file.read(path, folder)
+    original = gguf_file.stack_experts(gguf_file.hf_tensors(folder))
+    worst = max(abs(stored[n] - original[n]).max() for n in original)
+    print(f"{path.name}: {path.stat().st_size} bytes, weights off by {worst:.1e}", flush=True)
+    return path, stored, worst
+
+
+def quantised_golden(path, stored):
+    model = oracle.load(small_llama.FOLDER)
+    weights = {n: torch.from_numpy(np.array(w)) for n, w in stored.items()}
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
+    model.load_state_dict(weights)
+    ids = small_llama.token_ids()
+    oracle.write_golden(path.stem, path.name, ids, oracle.logits(model, ids),
+                        note=oracle.NOTE + "; weights dequantised from the file")
+
+
+def main():
+    for name, tensor_type in EXACT:
+        worst = write(name, tensor_type)[2]
+        if worst > 3e-8:  # half of f16's smallest step: tiny_qwen2 has bf16 values below it
+            raise ValueError(f"{name} does not keep its weights in {tensor_type.name}")
+    for tensor_type in QUANTISED:
+        path, stored, _ = write("small_llama", tensor_type)
+        quantised_golden(path, stored)
+
+
+if __name__ == "__main__":
+    main()
