@@ -7,7 +7,6 @@
 #include <string.h>
 
 #include "base/bytes.h"
-#include "base/check.h"
 #include "base/utf8.h"
 
 /* What every parser below is given. */
@@ -228,8 +227,7 @@ enum status option_value_parse(struct options *options, const struct option *opt
     case OPTION_INT64_LIST:
         return append_integers(options->arena, &value, field, count);
     }
-    CHECK(!"a kind of option that exists");
-    return STATUS_INTERNAL;
+    return FAIL(STATUS_INTERNAL, "%s: an option of no known kind", label);
 }
 
 void option_value_clear(struct options *options, const struct option *option) {
