@@ -1,4 +1,5 @@
 /* The program's own table: precedence of YAML, environment and command line; what is refused. */
+#include <glob.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -211,12 +212,28 @@ static void test_yaml_too_large(void **state) {
     free(path);
 }
 
+/* Every example that comes with the sources. */
+static void test_examples(void **state) {
+    (void)state;
+    glob_t files;
+    assert_int_equal(glob(TEST_DATA "/../../configs/*.yaml", 0, NULL, &files), 0);
+    for (size_t i = 0; i < files.gl_pathc; i++) {
+        struct config config;
+        char line[512];
+        snprintf(line, sizeof line, "run -m M --config %s", files.gl_pathv[i]);
+        if (parse(&config, line) != STATUS_OK) fail_msg("%s", status_message());
+        config_free(&config);
+    }
+    globfree(&files);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_defaults),   cmocka_unit_test(test_command_line),
         cmocka_unit_test(test_precedence), cmocka_unit_test(test_help_needs_no_model),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_yaml_refused),
         cmocka_unit_test(test_yaml_empty), cmocka_unit_test(test_yaml_too_large),
+        cmocka_unit_test(test_examples),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
