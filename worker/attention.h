@@ -1,0 +1,52 @@
+/* worker/attention.h - this rank's heads attend to their cached tokens.
+ *
+ * Attention of a query runs over a list of tokens in chunks of ATTEND_CHUNK entries, counted from the
+ * list's start; each chunk gives a partial (max, sum, accumulator), merged in ascending order. So a
+ * query's result depends on its list alone: not on the rest of the batch, on threads or on ranks.
+ *
+ * Memory:  scratch per thread and the scores of selecting layers are made by create.
+ * Threads: main thread; OpenMP inside, over (block of rows, KV head).
+ * Ranks:   local. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/arena.h"
+#include "base/status.h"
+#include "kernels/kernels.h"
+#include "kvshard/kv_cache.h"
+#include "kvshard/kv_policy.h"
+#include "worker/batch.h"
+
+struct attention_shape {
+    int32_t n_heads_local;
+    int32_t n_kv_heads_local;
+    int32_t head_dim;
+    int32_t sliding_window; /* 0: none */
+    int64_t context_length;
+    int32_t n_threads;
+    enum dtype kv_dtype;
+};
+
+struct attention;
+
+NODISCARD enum status attention_create(const struct attention_shape *shape, const struct kernels *kernels,
+                                       struct arena *memory, struct attention **attention_out);
+
+/* q, out [batch->n_rows, n_heads_local * head_dim]. The rows' keys and values are in the cache already.
+ * Decode rows follow the policy; at a selecting layer each one's message is written to
+ * messages + message_offsets[d], d counting the decode tokens. */
+struct attention_call {
+    const struct batch *batch;
+    const struct kv_cache *cache;
+    struct kv_policy *policy;
+    int32_t layer;
+    const float *q;
+    float *out;
+    uint32_t *messages;            /* unused at other layers */
+    const size_t *message_offsets; /* [n_decodes] */
+};
+void attention_run(struct attention *attention, const struct attention_call *call);
+
+/* Seconds spent in proposals since the last call of this function. */
+double attention_take_propose_seconds(struct attention *attention);

@@ -1,0 +1,199 @@
+/* One step: embed, all layers, logits. Every rank runs this in lockstep; only the plan, the configuration
+ * and agreed values decide which collective comes next. */
+#include <string.h>
+
+#include "base/check.h"
+#include "base/timer.h"
+#include "cluster/allreduce.h"
+#include "worker/threads.h"
+#include "worker/worker_impl.h"
+
+/* Frees, reserves pages and notes the new lengths before anything is computed. */
+static enum status prepare_slots(struct worker *worker, const struct step_plan *plan) {
+    for (int32_t i = 0; i < plan->n_freed_slots; i++) {
+        kv_cache_free_slot(worker->cache, plan->freed_slots[i]);
+        worker->slot_tokens[plan->freed_slots[i]] = 0;
+    }
+    for (int32_t i = 0; i < plan->n_spans; i++) {
+        const struct step_span *span = &plan->spans[i];
+        if (span->first_position > worker->slot_tokens[span->slot])
+            return FAIL(STATUS_INTERNAL, "the step plan continues slot %d at token %lld, but it holds %lld",
+                        span->slot, (long long)span->first_position,
+                        (long long)worker->slot_tokens[span->slot]);
+        TRY(kv_cache_reserve(worker->cache, span->slot, span->first_position + span->n_tokens));
+        worker->slot_tokens[span->slot] = span->first_position + span->n_tokens;
+    }
+    return STATUS_OK;
+}
+
+static enum status embed(struct worker *worker) {
+    const struct batch *batch = &worker->batch;
+    const int64_t hidden = worker->shard->spec->hidden_size, head_dim = worker->shard->spec->head_dim;
+    for (int32_t row = 0; row < batch->n_rows; row++) {
+        TRY(model_shard_embed(worker->shard, batch->tokens[row], worker->act.embedding_row,
+                              worker->act.x + row * hidden));
+        rope_angles(&worker->shard->rope, batch->positions[row], worker->act.cos_sin + row * head_dim);
+    }
+    return STATUS_OK;
+}
+
+static void norm_rows(const struct worker *worker, const float *weight) {
+    const struct model_spec *spec = worker->shard->spec;
+#pragma omp parallel for
+    for (int32_t row = 0; row < worker->batch.n_rows; row++)
+        worker->kernels->rms_norm(worker->act.x + (int64_t)row * spec->hidden_size, weight,
+                                  spec->rms_norm_eps, spec->hidden_size,
+                                  worker->act.normed + (int64_t)row * spec->hidden_size);
+}
+
+/* Bias, norm and rotation of one row's heads, q or k. */
+static void finish_heads(const struct worker *worker, const float *bias, const float *norm,
+                         const float *cos_sin, int32_t n_heads, float *heads) {
+    const struct kernels *kernels = worker->kernels;
+    const struct model_spec *spec = worker->shard->spec;
+    if (bias) kernels->add(bias, (int64_t)n_heads * spec->head_dim, heads);
+    for (int32_t head = 0; head < n_heads; head++) {
+        float *x = heads + (int64_t)head * spec->head_dim;
+        if (norm) kernels->rms_norm(x, norm, spec->rms_norm_eps, spec->head_dim, x);
+        kernels->rope(x, cos_sin, spec->head_dim);
+    }
+}
+
+static void append_row(const struct worker *worker, const struct batch_block *block, int32_t i,
+                       int32_t layer) {
+    const int64_t head_dim = worker->shard->spec->head_dim, n_kv_heads = worker->shard->n_kv_heads;
+    const int64_t row = block->first_row + i;
+    for (int32_t head = 0; head < n_kv_heads; head++)
+        kv_cache_append(worker->cache, block->slot, layer, head, block->first_position + i,
+                        worker->act.k + (row * n_kv_heads + head) * head_dim,
+                        worker->act.v + (row * n_kv_heads + head) * head_dim);
+}
+
+/* q, k, v of all rows; keys and values go to the pages. */
+static void project_heads(struct worker *worker, int32_t layer_index) {
+    const struct model_shard *shard = worker->shard;
+    const struct layer_shard *layer = &shard->layers[layer_index];
+    struct activations *act = &worker->act;
+    const int32_t n_rows = worker->batch.n_rows;
+    threads_matmul(worker->kernels, &layer->q, act->normed, n_rows, act->q);
+    threads_matmul(worker->kernels, &layer->k, act->normed, n_rows, act->k);
+    threads_matmul(worker->kernels, &layer->v, act->normed, n_rows, act->v);
+#pragma omp parallel for
+    for (int32_t b = 0; b < worker->batch.n_blocks; b++) {
+        const struct batch_block *block = &worker->batch.blocks[b];
+        for (int32_t i = 0; i < block->n_rows; i++) {
+            const int64_t row = block->first_row + i;
+            const float *cos_sin = act->cos_sin + row * shard->spec->head_dim;
+            finish_heads(worker, layer->q_bias, layer->q_norm, cos_sin, shard->n_heads,
+                         act->q + row * layer->q.rows);
+            finish_heads(worker, layer->k_bias, layer->k_norm, cos_sin, shard->n_kv_heads,
+                         act->k + row * layer->k.rows);
+            if (layer->v_bias)
+                worker->kernels->add(layer->v_bias, layer->v.rows, act->v + row * layer->v.rows);
+            append_row(worker, block, i, layer_index);
+        }
+    }
+}
+
+/* Where each decode token's message begins; returns the words of all, 0 where the layer selects nothing. */
+static size_t lay_out_messages(const struct worker *worker, int32_t layer) {
+    size_t words = 0;
+    for (int32_t d = 0; d < worker->batch.n_decodes; d++) {
+        const struct batch_block *block = &worker->batch.blocks[worker->batch.decodes[d]];
+        const int64_t n_cached = block->first_position + 1;
+        worker->selection.message_offsets[d] = words;
+        if (kv_policy_layer(worker->policy, block->slot, layer, n_cached) == KV_ATTEND_ALL_AND_SELECT)
+            words += kv_policy_message_words(worker->policy, block->slot, layer, n_cached);
+    }
+    return words;
+}
+
+static void take_agreed(struct worker *worker, int32_t layer) {
+#pragma omp parallel for schedule(dynamic)
+    for (int32_t d = 0; d < worker->batch.n_decodes; d++) {
+        const struct batch_block *block = &worker->batch.blocks[worker->batch.decodes[d]];
+        const int64_t n_cached = block->first_position + 1;
+        if (kv_policy_layer(worker->policy, block->slot, layer, n_cached) == KV_ATTEND_ALL_AND_SELECT)
+            kv_policy_take(worker->policy, block->slot, layer, n_cached,
+                           worker->selection.messages + worker->selection.message_offsets[d]);
+    }
+}
+
+static void add_output_bias(const struct worker *worker, const float *bias) {
+    const int64_t hidden = worker->shard->spec->hidden_size;
+    for (int32_t row = 0; bias && row < worker->batch.n_rows; row++)
+        worker->kernels->add(bias, hidden, worker->act.x + row * hidden);
+}
+
+/* One layer. The agreement of a selecting layer is begun after attention and finished at the layer's end:
+ * the output projection, both sums and the MLP lie between, and the set is first needed in the next layer. */
+static void run_layer(struct worker *worker, int32_t layer_index) {
+    const struct layer_shard *layer = &worker->shard->layers[layer_index];
+    struct activations *act = &worker->act;
+    const int32_t n_rows = worker->batch.n_rows;
+
+    norm_rows(worker, layer->attention_norm);
+    project_heads(worker, layer_index);
+    const size_t message_words = lay_out_messages(worker, layer_index);
+    attention_run(worker->attention, &(struct attention_call){
+                                         .batch = &worker->batch,
+                                         .cache = worker->cache,
+                                         .policy = worker->policy,
+                                         .layer = layer_index,
+                                         .q = act->q,
+                                         .out = act->attended,
+                                         .messages = worker->selection.messages,
+                                         .message_offsets = worker->selection.message_offsets,
+                                     });
+    if (message_words > 0) allreduce_min_u32_begin(worker->comm, worker->selection.messages, message_words);
+
+    const struct model_spec *spec = worker->shard->spec;
+    const int64_t group_columns = (int64_t)(spec->n_heads / spec->n_kv_heads) * spec->head_dim;
+    residual_begin(worker->residual, n_rows);
+    residual_add_product(worker->residual, &layer->o, group_columns, act->attended);
+    residual_finish(worker->residual, act->x);
+    add_output_bias(worker, layer->o_bias);
+
+    norm_rows(worker, layer->mlp_norm);
+    residual_begin(worker->residual, n_rows);
+    mlp_run(worker->mlp, layer, act->normed, n_rows, worker->residual);
+    residual_finish(worker->residual, act->x);
+
+    if (message_words > 0) {
+        const double begin = timer_seconds();
+        allreduce_min_u32_finish(worker->comm);
+        take_agreed(worker, layer_index);
+        worker->result.times.select += timer_seconds() - begin;
+    }
+}
+
+/* How many tokens a sparse layer of the last decode token reads. */
+static int64_t attended_tokens(const struct worker *worker) {
+    const struct batch *batch = &worker->batch;
+    if (batch->n_decodes == 0) return 0;
+    const struct batch_block *block = &batch->blocks[batch->decodes[batch->n_decodes - 1]];
+    const int64_t n_cached = block->first_position + 1;
+    for (int32_t layer = worker->shard->spec->n_layers - 1; layer >= 0; layer--)
+        if (kv_policy_layer(worker->policy, block->slot, layer, n_cached) == KV_ATTEND_SET)
+            return kv_policy_set(worker->policy, block->slot, layer, 0).n_tokens;
+    return n_cached;
+}
+
+enum status step_execute(struct worker *worker, const struct step_plan *plan) {
+    const double begin = timer_seconds();
+    worker->result = (struct step_result){0};
+    batch_fill(&worker->batch, plan, worker->shard->spec->sliding_window > 0 ? 1 : BATCH_BLOCK_ROWS);
+    TRY(prepare_slots(worker, plan));
+    if (worker->batch.n_rows > 0) {
+        TRY(embed(worker));
+        for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++)
+            run_layer(worker, layer);
+        logits_compute(worker->logits, &worker->batch, worker->act.x, plan->n_candidates, &worker->result);
+        worker->result.attended_tokens = attended_tokens(worker);
+    }
+    struct step_times *times = &worker->result.times;
+    times->sync = residual_take_sync_seconds(worker->residual);
+    times->select += attention_take_propose_seconds(worker->attention);
+    times->compute = timer_seconds() - begin - times->sync - times->select;
+    return STATUS_OK;
+}

@@ -1,0 +1,274 @@
+#include "worker/worker.h"
+
+#include <omp.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/timer.h"
+#include "cluster/allreduce.h"
+#include "cluster/topology.h"
+#include "worker/worker_impl.h"
+
+static enum status open_model(struct worker *worker, struct shard_map *map_out) {
+    TRY(comm_agree(worker->comm, model_file_open(worker->config.model_path, &worker->file)));
+    const struct model_spec *spec = model_file_spec(worker->file);
+    TRY(comm_same(worker->comm, model_file_fingerprint(worker->file), "the model's files"));
+    const struct shard_dims dims = {
+        .n_heads = spec->n_heads,
+        .n_kv_heads = spec->n_kv_heads,
+        .head_dim = spec->head_dim,
+        .mlp_size = spec->n_experts > 0 ? 0 : spec->mlp_size,
+        .expert_size = spec->n_experts > 0 ? spec->expert_size : 0,
+        .vocab_size = spec->vocab_size,
+    };
+    return comm_agree(worker->comm, shard_map_create(&dims, comm_size(worker->comm), map_out));
+}
+
+/* The configuration against the model: the same answer on every rank. */
+static enum status resolve_limits(struct worker *worker) {
+    const struct model_spec *spec = model_file_spec(worker->file);
+    const struct engine_config *config = &worker->config;
+    int64_t context = config->context_length > 0 ? config->context_length : spec->context_length;
+    if (context > spec->context_length)
+        return FAIL(STATUS_BAD_INPUT, "--context %lld is more than the %d tokens that %s was made for",
+                    (long long)context, spec->context_length, worker->config.model_path);
+    if (spec->sliding_window > 0 && spec->sliding_window < context && strcmp(config->policy, "full") != 0)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "%s attends to a sliding window of %d tokens, which --policy %s cannot be combined with; use "
+            "--policy full or --context %d",
+            worker->config.model_path, spec->sliding_window, config->policy, spec->sliding_window);
+    worker->limits = (struct step_limits){
+        .max_slots = config->max_slots,
+        .max_tokens = config->max_step_tokens,
+        .vocab_size = spec->vocab_size,
+        .context_length = context,
+    };
+    return STATUS_OK;
+}
+
+/* All ranks compute with the lowest instruction set among them. */
+static const struct kernels *agree_on_kernels(struct comm *comm) {
+    uint32_t level = (uint32_t)kernels_best_level();
+    allreduce_min_u32_begin(comm, &level, 1);
+    allreduce_min_u32_finish(comm);
+    return kernels_at_level((int)level);
+}
+
+static enum status start_threads(struct worker *worker, int32_t *n_threads_out) {
+    const int n_ranks_on_host = comm_ranks_on_this_host(worker->comm);
+    struct topology topology;
+    TRY(topology_read(&topology));
+    int32_t n_threads = worker->config.n_threads;
+    if (n_threads == 0) n_threads = topology_default_threads(&topology, n_ranks_on_host);
+    omp_set_dynamic(0);
+    omp_set_num_threads(n_threads);
+    char warning[TOPOLOGY_WARNING_MAX];
+    if (topology_warning(&topology, worker->config.n_threads, n_ranks_on_host, warning))
+        log_warn("%s", warning);
+    *n_threads_out = n_threads;
+    return STATUS_OK;
+}
+
+static enum status load_shard(struct worker *worker, const struct shard_map *map) {
+    const double begin = timer_seconds();
+    TRY(comm_agree(worker->comm, model_shard_load(worker->file, map, comm_rank(worker->comm), worker->kernels,
+                                                  &worker->shard)));
+    const struct model_shard *shard = worker->shard;
+    log_rank(1, "read %.1f MB in %.2f s: heads %d-%d, KV heads %d-%d, %lld MLP columns, %lld vocabulary rows",
+             (double)shard->bytes_read / 1e6, timer_seconds() - begin, shard->first_head,
+             shard->first_head + shard->n_heads - 1, shard->first_kv_head,
+             shard->first_kv_head + shard->n_kv_heads - 1,
+             (long long)(shard->mlp_size_local + shard->expert_size_local),
+             (long long)shard_range_size(shard->vocab));
+    return STATUS_OK;
+}
+
+static enum status create_cache_and_policy(struct worker *worker) {
+    const struct model_shard *shard = worker->shard;
+    const struct engine_config *config = &worker->config;
+    const struct kv_shape shape = {
+        .n_slots = config->max_slots,
+        .n_layers = shard->spec->n_layers,
+        .n_kv_heads_local = shard->n_kv_heads,
+        .head_dim = shard->spec->head_dim,
+        .context_length = worker->limits.context_length,
+        .dtype = config->kv_dtype,
+    };
+    const struct kv_policy_config policy = {
+        .name = config->policy,
+        .budget = config->budget,
+        .recent_ratio = config->recent_ratio,
+        .n_sinks = config->n_sinks,
+        .n_select_layers = config->n_select_layers,
+        .select_layers = config->select_layers,
+        .n_slots = config->max_slots,
+        .n_layers = shard->spec->n_layers,
+        .n_heads_global = shard->spec->n_heads,
+        .n_heads_local = shard->n_heads,
+        .first_head = shard->first_head,
+        .n_kv_heads_local = shard->n_kv_heads,
+        .context_length = worker->limits.context_length,
+    };
+    TRY(kv_policy_create(&policy, &worker->policy));
+    return kv_cache_create(&shape, worker->kernels, &worker->cache);
+}
+
+static enum status create_activations(struct worker *worker) {
+    const struct model_shard *shard = worker->shard;
+    const size_t rows = (size_t)worker->limits.max_tokens, hidden = (size_t)shard->spec->hidden_size;
+    const size_t head_dim = (size_t)shard->spec->head_dim;
+    const size_t q_columns = (size_t)shard->n_heads * head_dim,
+                 kv_columns = (size_t)shard->n_kv_heads * head_dim;
+    struct activations *act = &worker->act;
+    TRY(ARENA_TAKE(worker->memory, rows * hidden, &act->x));
+    TRY(ARENA_TAKE(worker->memory, rows * hidden, &act->normed));
+    TRY(ARENA_TAKE(worker->memory, rows * q_columns, &act->q));
+    TRY(ARENA_TAKE(worker->memory, rows * kv_columns, &act->k));
+    TRY(ARENA_TAKE(worker->memory, rows * kv_columns, &act->v));
+    TRY(ARENA_TAKE(worker->memory, rows * q_columns, &act->attended));
+    TRY(ARENA_TAKE(worker->memory, rows * head_dim, &act->cos_sin));
+    return ARENA_TAKE(worker->memory, hidden * sizeof(float), &act->embedding_row);
+}
+
+static enum status create_selection(struct worker *worker) {
+    const size_t slots = (size_t)worker->limits.max_slots, context = (size_t)worker->limits.context_length;
+    TRY(ARENA_TAKE(worker->memory, slots * context, &worker->selection.messages));
+    TRY(ARENA_TAKE(worker->memory, slots, &worker->slot_tokens));
+    return ARENA_TAKE(worker->memory, slots + 1, &worker->selection.message_offsets);
+}
+
+static enum status create_step_memory(struct worker *worker, int32_t n_threads) {
+    const struct model_shard *shard = worker->shard;
+    const int32_t max_tokens = worker->limits.max_tokens;
+    const struct attention_shape attention = {
+        .n_heads_local = shard->n_heads,
+        .n_kv_heads_local = shard->n_kv_heads,
+        .head_dim = shard->spec->head_dim,
+        .sliding_window = shard->spec->sliding_window,
+        .context_length = worker->limits.context_length,
+        .n_threads = n_threads,
+        .kv_dtype = worker->config.kv_dtype,
+    };
+    TRY(arena_create("the step's buffers", &worker->memory));
+    TRY(create_activations(worker));
+    TRY(create_selection(worker));
+    TRY(batch_create(max_tokens, worker->memory, &worker->batch));
+    TRY(attention_create(&attention, worker->kernels, worker->memory, &worker->attention));
+    TRY(residual_create(worker->comm, worker->kernels, worker->config.numerics, max_tokens,
+                        shard->spec->hidden_size, worker->memory, &worker->residual));
+    TRY(mlp_create(shard, max_tokens, worker->memory, &worker->mlp));
+    TRY(logits_create(worker->comm, shard, max_tokens, worker->memory, &worker->logits));
+    arena_seal(worker->memory);
+    return STATUS_OK;
+}
+
+static enum status set_up(struct worker *worker) {
+    struct comm *comm = worker->comm;
+    struct shard_map map;
+    TRY(open_model(worker, &map));
+    TRY(comm_agree(comm, resolve_limits(worker)));
+    worker->kernels = agree_on_kernels(comm);
+    int32_t n_threads = 1;
+    TRY(comm_agree(comm, start_threads(worker, &n_threads)));
+    log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
+             worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
+             worker->config.policy);
+    TRY(load_shard(worker, &map));
+    TRY(comm_agree(comm, create_cache_and_policy(worker)));
+    TRY(comm_agree(comm, create_step_memory(worker, n_threads)));
+    return comm_agree(comm, step_channel_create(comm, worker->limits, &worker->channel));
+}
+
+enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {
+    struct worker *worker = calloc(1, sizeof *worker);
+    const enum status allocated = worker ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for a worker");
+    enum status status = comm_agree(comm, allocated);
+    if (status == STATUS_OK) {
+        worker->comm = comm;
+        worker->config = *config;
+        status = set_up(worker);
+    }
+    if (status != STATUS_OK) {
+        worker_destroy(worker);
+        return status;
+    }
+    *worker_out = worker;
+    return STATUS_OK;
+}
+
+void worker_destroy(struct worker *worker) {
+    if (!worker) return;
+    step_channel_destroy(worker->channel);
+    arena_destroy(worker->memory);
+    kv_policy_destroy(worker->policy);
+    kv_cache_destroy(worker->cache);
+    model_shard_destroy(worker->shard);
+    model_file_close(worker->file);
+    free(worker);
+}
+
+/* A failure inside a step cannot be agreed on: the other ranks wait in a collective. So it ends the job,
+ * naming the rank. */
+static void end_job_on_failure(struct worker *worker, enum status status) {
+    if (status == STATUS_OK) return;
+    log_rank(0, "%s", status_message());
+    comm_abort(worker->comm, status_exit_code(status));
+}
+
+enum status worker_serve(struct worker *worker) {
+    for (;;) {
+        const struct step_plan *plan;
+        end_job_on_failure(worker, step_plan_receive(worker->channel, &plan));
+        switch (plan->kind) {
+        case STEP_COMPUTE:
+            end_job_on_failure(worker, step_execute(worker, plan));
+            break;
+        case STEP_LOGITS:
+            logits_fetch(worker->logits, plan->logits_row, NULL);
+            break;
+        case STEP_STOP:
+            return STATUS_OK;
+        }
+    }
+}
+
+/* Plans are numbered here, where all of them pass. */
+static enum status send_plan(struct worker *worker, struct step_plan plan) {
+    plan.number = worker->n_plans;
+    TRY(step_plan_send(worker->channel, &plan));
+    worker->n_plans++;
+    return STATUS_OK;
+}
+
+static enum status engine_step(void *self, const struct step_plan *plan,
+                               const struct step_result **result_out) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, *plan));
+    end_job_on_failure(worker, step_execute(worker, plan));
+    *result_out = &worker->result;
+    return STATUS_OK;
+}
+
+static enum status engine_fetch_logits(void *self, int32_t logits_row, float *logits) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_LOGITS, .logits_row = logits_row}));
+    logits_fetch(worker->logits, logits_row, logits);
+    return STATUS_OK;
+}
+
+struct engine worker_engine(struct worker *worker) {
+    return (struct engine){
+        .self = worker,
+        .step = engine_step,
+        .fetch_logits = engine_fetch_logits,
+        .limits = worker->limits,
+        .n_ranks = comm_size(worker->comm),
+    };
+}
+
+enum status worker_stop(struct worker *worker) {
+    return send_plan(worker, (struct step_plan){.kind = STEP_STOP});
+}

@@ -1,0 +1,59 @@
+/* worker/worker_impl.h - what a worker is made of; for worker/ only. */
+#pragma once
+
+#include "cluster/comm.h"
+#include "cluster/engine.h"
+#include "cluster/step_plan.h"
+#include "kvshard/kv_cache.h"
+#include "kvshard/kv_policy.h"
+#include "worker/attention.h"
+#include "worker/batch.h"
+#include "worker/logits.h"
+#include "worker/mlp.h"
+#include "worker/model_shard.h"
+#include "worker/residual.h"
+
+/* Activations of one step, row per token. */
+struct activations {
+    float *x;      /* [max_tokens, hidden_size] residual stream */
+    float *normed; /* [max_tokens, hidden_size] */
+    float *q;      /* [max_tokens, n_heads_local * head_dim] */
+    float *k;      /* [max_tokens, n_kv_heads_local * head_dim] */
+    float *v;
+    float *attended;              /* as q */
+    float *cos_sin;               /* [max_tokens, head_dim] */
+    unsigned char *embedding_row; /* one row in the file's dtype */
+};
+
+/* The agreement under way, from the selecting layer's attention to the end of that layer. */
+struct selection {
+    uint32_t *messages;      /* of all decode tokens of the step, one after the other */
+    size_t *message_offsets; /* [max_slots + 1] words */
+};
+
+struct worker {
+    struct comm *comm;
+    struct engine_config config;
+    struct step_limits limits;
+    struct model_file *file;
+    struct model_shard *shard;
+    struct kv_cache *cache;
+    struct kv_policy *policy;
+    struct step_channel *channel;
+    const struct kernels *kernels;
+
+    struct arena *memory; /* everything below */
+    struct attention *attention;
+    struct residual *residual;
+    struct mlp *mlp;
+    struct logits *logits;
+    struct batch batch;
+    struct activations act;
+    struct selection selection;
+    uint64_t n_plans;     /* sent so far; rank 0 */
+    int64_t *slot_tokens; /* [max_slots] tokens that a slot holds */
+    struct step_result result;
+};
+
+/* Executes a compute plan on this rank: collective with the other ranks' execution of the same plan. */
+NODISCARD enum status step_execute(struct worker *worker, const struct step_plan *plan);
