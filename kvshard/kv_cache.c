@@ -1,0 +1,218 @@
+#include "kvshard/kv_cache.h"
+
+#include <stdatomic.h>
+#include <stdlib.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+
+_Static_assert(KV_PAGE_TOKENS <= 32, "page_entry.written has a bit for every token of a page");
+
+struct page_entry {
+    unsigned char *page; /* NULL: none */
+    _Atomic uint32_t
+        written; /* bit t: token t of the page was appended; atomic, as appends may be parallel */
+};
+
+struct kv_cache {
+    struct kv_shape shape;
+    const struct kernels *kernels;
+    struct arena *memory;
+    struct kv_pool *pool;
+    size_t row_bytes;
+    int64_t table_pages;       /* entries of one table */
+    struct page_entry *tables; /* [n_slots, n_layers, n_kv_heads_local, table_pages] */
+    int64_t *lengths;          /* [n_slots] tokens reserved */
+};
+
+static int64_t pages_of(int64_t n_tokens) {
+    return (n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+}
+
+static enum status take_tables(struct kv_cache *cache) {
+    const struct kv_shape *shape = &cache->shape;
+    size_t n = (size_t)shape->n_slots;
+    if (__builtin_mul_overflow(n, (size_t)shape->n_layers, &n) ||
+        __builtin_mul_overflow(n, (size_t)shape->n_kv_heads_local, &n) ||
+        __builtin_mul_overflow(n, (size_t)cache->table_pages, &n))
+        return FAIL(STATUS_NO_MEMORY, "page tables of %d sequences of %lld tokens are too large",
+                    shape->n_slots, (long long)shape->context_length);
+    TRY(ARENA_TAKE(cache->memory, n, &cache->tables));
+    return ARENA_TAKE(cache->memory, (size_t)shape->n_slots, &cache->lengths);
+}
+
+enum status kv_cache_create(const struct kv_shape *shape, const struct kernels *kernels,
+                            struct kv_cache **cache_out) {
+    CHECK(shape->n_slots > 0 && shape->n_layers > 0 && shape->n_kv_heads_local > 0);
+    CHECK(shape->context_length > 0 && shape->context_length <= INT32_MAX); /* token ids are int32_t */
+    struct kv_cache *cache = calloc(1, sizeof *cache);
+    if (!cache) return FAIL(STATUS_NO_MEMORY, "out of memory for the KV cache");
+    cache->shape = *shape;
+    cache->kernels = kernels;
+    cache->table_pages = pages_of(shape->context_length);
+    enum status status;
+    TRY_GOTO(kv_pool_create(shape->head_dim, shape->dtype, &cache->pool), failed);
+    cache->row_bytes = dtype_bytes(shape->dtype, shape->head_dim);
+    TRY_GOTO(arena_create("the KV cache", &cache->memory), failed);
+    TRY_GOTO(take_tables(cache), failed);
+    arena_seal(cache->memory);
+    *cache_out = cache;
+    return STATUS_OK;
+
+failed:
+    arena_destroy(cache->memory);
+    kv_pool_destroy(cache->pool);
+    free(cache);
+    return status;
+}
+
+void kv_cache_destroy(struct kv_cache *cache) {
+    if (!cache) return;
+    for (int32_t slot = 0; slot < cache->shape.n_slots; slot++)
+        kv_cache_free_slot(cache, slot);
+    arena_destroy(cache->memory);
+    kv_pool_destroy(cache->pool);
+    free(cache);
+}
+
+static void check_slot(const struct kv_cache *cache, int32_t slot) {
+    CHECK(slot >= 0 && slot < cache->shape.n_slots);
+}
+
+/* Tables of one slot: table i belongs to layer i / n_kv_heads_local. */
+static int64_t tables_of_slot(const struct kv_cache *cache) {
+    return (int64_t)cache->shape.n_layers * cache->shape.n_kv_heads_local;
+}
+
+static struct page_entry *slot_table(const struct kv_cache *cache, int32_t slot, int64_t table) {
+    return cache->tables + (slot * tables_of_slot(cache) + table) * cache->table_pages;
+}
+
+static struct page_entry *table_of(const struct kv_cache *cache, int32_t slot, int32_t layer,
+                                   int32_t kv_head_local) {
+    check_slot(cache, slot);
+    CHECK(layer >= 0 && layer < cache->shape.n_layers);
+    CHECK(kv_head_local >= 0 && kv_head_local < cache->shape.n_kv_heads_local);
+    return slot_table(cache, slot, (int64_t)layer * cache->shape.n_kv_heads_local + kv_head_local);
+}
+
+/* Page by page of one table, then the next: the pages of a prefill chunk lie side by side. */
+static enum status take_pages(struct kv_cache *cache, int32_t slot, int64_t first, int64_t end) {
+    for (int64_t table = 0; table < tables_of_slot(cache); table++) {
+        struct page_entry *entries = slot_table(cache, slot, table);
+        for (int64_t i = first; i < end; i++) {
+            void *page;
+            TRY(kv_pool_take(cache->pool, &page));
+            entries[i].page = page;
+        }
+    }
+    return STATUS_OK;
+}
+
+static void release_pages(struct kv_cache *cache, int32_t slot, int64_t first, int64_t end) {
+    for (int64_t table = 0; table < tables_of_slot(cache); table++) {
+        struct page_entry *entries = slot_table(cache, slot, table);
+        for (int64_t i = first; i < end; i++) {
+            if (!entries[i].page) continue;
+            kv_pool_release(cache->pool, entries[i].page);
+            entries[i] = (struct page_entry){0};
+        }
+    }
+}
+
+enum status kv_cache_reserve(struct kv_cache *cache, int32_t slot, int64_t n_tokens) {
+    check_slot(cache, slot);
+    if (n_tokens > cache->shape.context_length)
+        return FAIL(STATUS_BAD_INPUT, "a sequence of %lld tokens does not fit the context of %lld",
+                    (long long)n_tokens, (long long)cache->shape.context_length);
+    const int64_t length = cache->lengths[slot];
+    if (n_tokens <= length) return STATUS_OK;
+    const enum status status = take_pages(cache, slot, pages_of(length), pages_of(n_tokens));
+    if (status == STATUS_OK)
+        cache->lengths[slot] = n_tokens;
+    else
+        release_pages(cache, slot, pages_of(length), pages_of(n_tokens));
+    return status;
+}
+
+void kv_cache_append(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
+                     int64_t position, const float *key, const float *value) {
+    struct page_entry *table = table_of(cache, slot, layer, kv_head_local);
+    CHECK(position >= 0 && position < cache->lengths[slot]);
+    struct page_entry *entry = &table[position / KV_PAGE_TOKENS];
+    CHECK(entry->page);
+    const uint32_t token = (uint32_t)position % KV_PAGE_TOKENS;
+    unsigned char *key_row = entry->page + token * cache->row_bytes;
+    const struct kv_shape *shape = &cache->shape;
+    cache->kernels->store(key, shape->head_dim, shape->dtype, key_row);
+    cache->kernels->store(value, shape->head_dim, shape->dtype, key_row + KV_PAGE_TOKENS * cache->row_bytes);
+    atomic_fetch_or_explicit(&entry->written, 1u << token, memory_order_relaxed);
+}
+
+static uint32_t written_tokens(const struct page_entry *entry) {
+    return atomic_load_explicit(&entry->written, memory_order_relaxed);
+}
+
+static void listed_rows(const struct page_entry *table, size_t row_bytes, int64_t length,
+                        const int32_t *tokens, int64_t n, const void **keys_out, const void **values_out) {
+    for (int64_t i = 0; i < n; i++) {
+        CHECK(tokens[i] >= 0 && tokens[i] < length);
+        const struct page_entry *entry = &table[(uint32_t)tokens[i] / KV_PAGE_TOKENS];
+        const uint32_t token = (uint32_t)tokens[i] % KV_PAGE_TOKENS;
+        CHECK(written_tokens(entry) >> token & 1);
+        const unsigned char *key = entry->page + token * row_bytes;
+        keys_out[i] = key;
+        values_out[i] = key + KV_PAGE_TOKENS * row_bytes;
+    }
+}
+
+/* As listed_rows for first .. first + n - 1, a page at a time. */
+static void range_rows(const struct page_entry *table, size_t row_bytes, int64_t first, int64_t n,
+                       const void **keys_out, const void **values_out) {
+    for (int64_t done = 0; done < n;) {
+        const struct page_entry *entry = &table[(first + done) / KV_PAGE_TOKENS];
+        const int64_t begin = (first + done) % KV_PAGE_TOKENS;
+        const int64_t left = n - done, room = KV_PAGE_TOKENS - begin;
+        const int64_t count = left < room ? left : room;
+        const uint32_t wanted = ((1u << count) - 1) << begin;
+        CHECK((written_tokens(entry) & wanted) == wanted);
+        const unsigned char *key = entry->page + (size_t)begin * row_bytes;
+        for (int64_t i = done; i < done + count; i++, key += row_bytes) {
+            keys_out[i] = key;
+            values_out[i] = key + KV_PAGE_TOKENS * row_bytes;
+        }
+        done += count;
+    }
+}
+
+void kv_cache_rows(const struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
+                   const int32_t *tokens, int64_t first, int64_t n, const void **keys_out,
+                   const void **values_out) {
+    const struct page_entry *table = table_of(cache, slot, layer, kv_head_local);
+    const int64_t length = cache->lengths[slot];
+    if (tokens) {
+        listed_rows(table, cache->row_bytes, length, tokens, n, keys_out, values_out);
+    } else {
+        CHECK(first >= 0 && n >= 0 && first <= length && n <= length - first);
+        range_rows(table, cache->row_bytes, first, n, keys_out, values_out);
+    }
+}
+
+void kv_cache_free_slot(struct kv_cache *cache, int32_t slot) {
+    check_slot(cache, slot);
+    release_pages(cache, slot, 0, pages_of(cache->lengths[slot]));
+    cache->lengths[slot] = 0;
+}
+
+int64_t kv_cache_length(const struct kv_cache *cache, int32_t slot) {
+    check_slot(cache, slot);
+    return cache->lengths[slot];
+}
+
+size_t kv_cache_bytes_in_use(const struct kv_cache *cache) {
+    return (size_t)kv_pool_pages_in_use(cache->pool) * kv_pool_page_bytes(cache->pool);
+}
+
+size_t kv_cache_bytes_held(const struct kv_cache *cache) {
+    return kv_pool_bytes_held(cache->pool);
+}
