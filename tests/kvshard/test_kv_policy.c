@@ -1,0 +1,183 @@
+/* The policy table, and what a configuration may say. */
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "kvshard/kv_policy.h"
+
+static struct kv_policy_config base_config(const char *name) {
+    return (struct kv_policy_config){.name = name,
+                                     .budget = 64,
+                                     .recent_ratio = 0.25,
+                                     .n_sinks = 4,
+                                     .n_slots = 2,
+                                     .n_layers = 36,
+                                     .n_heads_global = 32,
+                                     .n_heads_local = 8,
+                                     .first_head = 24,
+                                     .n_kv_heads_local = 2,
+                                     .context_length = 1000};
+}
+
+static void refused(const struct kv_policy_config *config, const char *word) {
+    struct kv_policy *policy = NULL;
+    assert_int_equal(kv_policy_create(config, &policy), STATUS_BAD_INPUT);
+    assert_non_null(strstr(status_message(), word));
+    assert_null(policy);
+}
+
+static struct kv_policy *accepted(const struct kv_policy_config *config) {
+    struct kv_policy *policy;
+    assert_int_equal(kv_policy_create(config, &policy), STATUS_OK);
+    return policy;
+}
+
+static void names_and_summaries_end(void **state) {
+    (void)state;
+    int n = 0;
+    for (; kv_policy_name(n); n++)
+        assert_true(strlen(kv_policy_summary(n)) > 0);
+    assert_true(n >= 2);
+    assert_string_equal(kv_policy_name(0), "full");
+    assert_null(kv_policy_summary(n));
+    assert_null(kv_policy_name(-1));
+}
+
+static void unknown_names_are_answered_with_the_known(void **state) {
+    (void)state;
+    struct kv_policy_config config = base_config("lessmore");
+    refused(&config, "'lessmore'");
+    refused(&config, "full, lessismore");
+}
+
+static void full_is_dense_whatever_the_options(void **state) {
+    (void)state;
+    struct kv_policy_config config = base_config("full");
+    config.budget = 0;
+    config.recent_ratio = NAN;
+    config.n_layers = 1;
+    struct kv_policy *policy = accepted(&config);
+    assert_int_equal(kv_policy_layer(policy, 1, 0, 1), KV_ATTEND_ALL);
+    assert_int_equal(kv_policy_layer(policy, 0, 0, 1000), KV_ATTEND_ALL);
+    kv_policy_destroy(policy);
+    kv_policy_destroy(NULL);
+}
+
+static void options_out_of_range_are_refused(void **state) {
+    (void)state;
+    struct kv_policy_config config = base_config("lessismore");
+    config.budget = 5;
+    refused(&config, "budget 5");
+    refused(&config, "at least 6");
+    config.n_sinks = INT32_MAX; /* + 2 must not overflow */
+    refused(&config, "at least 2147483649");
+    config.n_sinks = -1;
+    refused(&config, "sinks");
+
+    static const double ratios[] = {-0.01, 1.01, NAN, INFINITY, -INFINITY};
+    for (int i = 0; i < 5; i++) {
+        config = base_config("lessismore");
+        config.recent_ratio = ratios[i];
+        refused(&config, "recent-ratio");
+    }
+
+    config = base_config("lessismore"); /* 0.75 * 2^30 places of 32 heads */
+    config.budget = 1 << 30;
+    config.context_length = INT32_MAX;
+    refused(&config, "32 bits");
+}
+
+static void select_layers_are_checked(void **state) {
+    (void)state;
+    static const struct {
+        int32_t layers[3], n;
+        const char *word;
+    } cases[] = {
+        {{2, 36}, 2, "select layer 36"},
+        {{-1}, 1, "select layer -1"},
+        {{2, 2}, 2, "2 comes after 2"},
+        {{2, 12, 3}, 3, "3 comes after 12"},
+    };
+    struct kv_policy_config config = base_config("lessismore");
+    for (int i = 0; i < 4; i++) {
+        config.select_layers = cases[i].layers;
+        config.n_select_layers = cases[i].n;
+        refused(&config, cases[i].word);
+    }
+}
+
+/* One letter per layer: d dense, S dense and selects, . reads the set. */
+static void assert_plan(const struct kv_policy_config *config, int64_t n_cached, const char *plan) {
+    static const char letters[] = {
+        [KV_ATTEND_ALL] = 'd', [KV_ATTEND_ALL_AND_SELECT] = 'S', [KV_ATTEND_SET] = '.'};
+    struct kv_policy *policy = accepted(config);
+    assert_int_equal(strlen(plan), config->n_layers);
+    for (int32_t layer = 0; layer < config->n_layers; layer++)
+        for (int32_t slot = 0; slot < config->n_slots; slot++)
+            assert_int_equal(letters[kv_policy_layer(policy, slot, layer, n_cached)], plan[layer]);
+    kv_policy_destroy(policy);
+}
+
+static void layers_select_read_or_are_dense(void **state) {
+    (void)state;
+    struct kv_policy_config config = base_config("lessismore");
+    assert_plan(&config, 65, "ddS.........S.......................");
+    assert_plan(&config, 1000, "ddS.........S.......................");
+    assert_plan(&config, 64, "dddddddddddddddddddddddddddddddddddd"); /* K >= N */
+    assert_plan(&config, 1, "dddddddddddddddddddddddddddddddddddd");
+
+    const int32_t layers[] = {0, 3, 7};
+    config.n_layers = 10;
+    config.select_layers = layers;
+    config.n_select_layers = 3;
+    assert_plan(&config, 65, "S..S...S..");
+    config.n_select_layers = 1;
+    assert_plan(&config, 65, "S.........");
+    config.n_layers = 8; /* nobody is behind the last */
+    config.n_select_layers = 3;
+    assert_plan(&config, 65, "S..S...d");
+
+    config = base_config("lessismore");
+    config.budget = 2000; /* more than the context */
+    assert_plan(&config, 1000, "dddddddddddddddddddddddddddddddddddd");
+}
+
+static void default_layers_follow_the_depth(void **state) {
+    (void)state;
+    static const struct {
+        int32_t n_layers;
+        const char *plan;
+    } cases[] = {
+        {3, "ddd"},      {4, "ddS."},         {5, "ddS.."},         {7, "ddS...."},
+        {8, "dddS...."}, {11, "ddS.S......"}, {12, "ddS.S......."},
+    };
+    struct kv_policy_config config = base_config("lessismore");
+    for (int i = 0; i < 7; i++) {
+        config.n_layers = cases[i].n_layers;
+        assert_plan(&config, 65, cases[i].plan);
+    }
+    for (config.n_layers = 1; config.n_layers <= 2; config.n_layers++)
+        refused(&config, "--select-layers");
+    const int32_t first[] = {0};
+    config.n_layers = 2;
+    config.select_layers = first;
+    config.n_select_layers = 1;
+    assert_plan(&config, 65, "S.");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(names_and_summaries_end),
+        cmocka_unit_test(unknown_names_are_answered_with_the_known),
+        cmocka_unit_test(full_is_dense_whatever_the_options),
+        cmocka_unit_test(options_out_of_range_are_refused),
+        cmocka_unit_test(select_layers_are_checked),
+        cmocka_unit_test(layers_select_read_or_are_dense),
+        cmocka_unit_test(default_layers_follow_the_depth),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
