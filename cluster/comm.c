@@ -1,0 +1,245 @@
+#include "cluster/comm.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/check.h"
+#include "base/timer.h"
+#include "cluster/comm_impl.h"
+
+enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
+
+/* comm_broadcast_patient: this long a rank looks without pause, then it naps between looks. A step in the
+ * midst of an answer follows within the first; a person's next question does not. */
+static const double patient_spin_seconds = 0.02;
+static const struct timespec patient_nap = {.tv_nsec = 500000};
+
+static void flush_and_abort(int exit_status) {
+    fflush(NULL);
+    MPI_Abort(MPI_COMM_WORLD, exit_status);
+}
+
+/* The job's end for a failed CHECK, which knows no comm. */
+static void end_job(void) {
+    flush_and_abort(1);
+}
+
+void comm_abort(struct comm *comm, int exit_status) {
+    (void)comm;
+    flush_and_abort(exit_status);
+    _Exit(exit_status); /* the standard lets MPI_Abort return */
+}
+
+void comm_must(const struct comm *comm, int code, const char *call) {
+    if (code == MPI_SUCCESS) return;
+    char reason[MPI_MAX_ERROR_STRING] = "unknown error";
+    int length;
+    MPI_Error_string(code, reason, &length);
+    fprintf(stderr, "caucus: rank %d: %.*s failed: %s\n", comm->rank, (int)strcspn(call, "("), call, reason);
+    flush_and_abort(1);
+    _Exit(1);
+}
+
+int comm_chunk(const struct comm *comm, size_t n_left) {
+    return (int)(n_left < comm->max_count ? n_left : comm->max_count);
+}
+
+static enum status initialise_mpi(int *argc, char ***argv) {
+    int running = 0;
+    MPI_Initialized(&running);
+    CHECK(!running);
+
+    /* Between ranks of a host Open MPI sends what is over 4 KiB in two steps, through a system call: an
+     * all-reduce of one token's hidden state is in that range. Sent at once it takes less than half the time
+     * (docs/sharding.md). Whoever sets it himself is left alone. */
+    setenv("OMPI_MCA_btl_vader_eager_limit", "32768", 0);
+
+    int level = MPI_THREAD_SINGLE;
+    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS)
+        return FAIL(STATUS_INTERNAL, "MPI_Init_thread failed");
+    if (level >= MPI_THREAD_FUNNELED) return STATUS_OK;
+    MPI_Finalize();
+    return FAIL(STATUS_INTERNAL,
+                "this MPI library offers no more than MPI_THREAD_SINGLE, but caucus runs threads beside the "
+                "one that communicates: use a library built with MPI_THREAD_FUNNELED");
+}
+
+static int count_ranks_on_this_host(const struct comm *comm) {
+    MPI_Comm host;
+    int n_ranks;
+    COMM_MUST(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host));
+    COMM_MUST(comm, MPI_Comm_size(host, &n_ranks));
+    COMM_MUST(comm, MPI_Comm_free(&host));
+    return n_ranks;
+}
+
+static void join(struct comm *comm) {
+    COMM_MUST(comm, MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank));
+    COMM_MUST(comm, MPI_Comm_size(MPI_COMM_WORLD, &comm->size));
+    COMM_MUST(comm, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world)); /* inherits the handler */
+    COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->overlap));
+    comm->minimum = MPI_REQUEST_NULL;
+    comm->max_count = INT_MAX;
+    comm->ranks_on_this_host = count_ranks_on_this_host(comm);
+    check_install(comm->rank, end_job);
+}
+
+static enum status take_scratch(struct comm *comm) {
+    comm->counts = calloc((size_t)comm->size, sizeof *comm->counts);
+    comm->displacements = calloc((size_t)comm->size, sizeof *comm->displacements);
+    if (comm->counts && comm->displacements) return STATUS_OK;
+    return FAIL(STATUS_NO_MEMORY, "out of memory for a communicator of %d ranks", comm->size);
+}
+
+enum status comm_open(int *argc, char ***argv, struct comm **comm_out) {
+    struct comm *comm = calloc(1, sizeof *comm);
+    if (!comm) return FAIL(STATUS_NO_MEMORY, "out of memory for a communicator");
+    enum status status;
+    TRY_GOTO(initialise_mpi(argc, argv), free_comm);
+    join(comm);
+    TRY_GOTO(comm_agree(comm, take_scratch(comm)), close_comm);
+    *comm_out = comm;
+    return STATUS_OK;
+
+close_comm:
+    comm_close(comm);
+    return status;
+free_comm:
+    free(comm);
+    return status;
+}
+
+void comm_close(struct comm *comm) {
+    if (!comm) return;
+    CHECK(comm->minimum == MPI_REQUEST_NULL);
+    COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
+    COMM_MUST(comm, MPI_Comm_free(&comm->world));
+    COMM_MUST(comm, MPI_Finalize());
+    check_install(comm->rank, NULL);
+    free(comm->displacements);
+    free(comm->counts);
+    free(comm);
+}
+
+int comm_rank(const struct comm *comm) {
+    return comm->rank;
+}
+
+int comm_size(const struct comm *comm) {
+    return comm->size;
+}
+
+int comm_ranks_on_this_host(const struct comm *comm) {
+    return comm->ranks_on_this_host;
+}
+
+static void broadcast_from(struct comm *comm, int root, void *data, size_t size) {
+    if (comm->size == 1) return;
+    for (char *at = data, *end = at + size; at < end;) {
+        const int count = comm_chunk(comm, (size_t)(end - at));
+        COMM_MUST(comm, MPI_Bcast(at, count, MPI_BYTE, root, comm->world));
+        at += count;
+    }
+}
+
+void comm_broadcast(struct comm *comm, void *data, size_t size) {
+    broadcast_from(comm, 0, data, size);
+}
+
+void comm_broadcast_patient(struct comm *comm, void *data, size_t size) {
+    if (comm->size == 1 || size == 0) return;
+    CHECK(size <= comm->max_count);
+    MPI_Request request;
+    COMM_MUST(comm, MPI_Ibcast(data, comm_chunk(comm, size), MPI_BYTE, 0, comm->world, &request));
+    const double began = timer_seconds();
+    for (;;) {
+        int done;
+        COMM_MUST(comm, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
+        if (done) return;
+        if (timer_seconds() - began > patient_spin_seconds) nanosleep(&patient_nap, NULL);
+    }
+}
+
+enum status comm_agree(struct comm *comm, enum status status) {
+    int lowest = status == STATUS_OK ? comm->size : comm->rank;
+    COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, comm->world));
+    if (lowest == comm->size) return STATUS_OK;
+
+    struct {
+        enum status status;
+        char sentence[SENTENCE_MAX];
+    } fault = {.status = status};
+    snprintf(fault.sentence, sizeof fault.sentence, "%s", status_message());
+    broadcast_from(comm, lowest, &fault, sizeof fault);
+    if (lowest == 0) return FAIL(fault.status, "%s", fault.sentence);
+    return FAIL(fault.status, "rank %d: %s", lowest, fault.sentence);
+}
+
+enum status comm_same(struct comm *comm, uint64_t value, const char *what) {
+    uint64_t first = value;
+    comm_broadcast(comm, &first, sizeof first);
+    enum status status = STATUS_OK;
+    if (value != first) status = FAIL(STATUS_BAD_INPUT, "disagrees with rank 0 on %s", what);
+    return comm_agree(comm, status);
+}
+
+static void gather_at_once(struct comm *comm, const void *data, const size_t *sizes, void *gathered) {
+    int end = 0;
+    for (int rank = 0; rank < comm->size; rank++) {
+        comm->counts[rank] = (int)sizes[rank];
+        comm->displacements[rank] = end;
+        end += comm->counts[rank];
+    }
+    COMM_MUST(comm, MPI_Gatherv(data, comm->counts[comm->rank], MPI_BYTE, gathered, comm->counts,
+                                comm->displacements, MPI_BYTE, 0, comm->world));
+}
+
+static void send_block(struct comm *comm, const char *data, size_t size) {
+    for (size_t done = 0; done < size;) {
+        const int count = comm_chunk(comm, size - done);
+        COMM_MUST(comm, MPI_Send(data + done, count, MPI_BYTE, 0, TAG_GATHER, comm->world));
+        done += (size_t)count;
+    }
+}
+
+static void receive_block(struct comm *comm, int rank, char *data, size_t size) {
+    for (size_t done = 0; done < size;) {
+        const int count = comm_chunk(comm, size - done);
+        COMM_MUST(comm,
+                  MPI_Recv(data + done, count, MPI_BYTE, rank, TAG_GATHER, comm->world, MPI_STATUS_IGNORE));
+        done += (size_t)count;
+    }
+}
+
+/* For what MPI_Gatherv's int displacements cannot address, and for one rank alone. */
+static void gather_by_rank(struct comm *comm, const void *data, const size_t *sizes, void *gathered) {
+    if (comm->rank != 0) {
+        send_block(comm, data, sizes[comm->rank]);
+        return;
+    }
+    if (sizes[0]) memcpy(gathered, data, sizes[0]);
+    char *at = (char *)gathered + sizes[0];
+    for (int rank = 1; rank < comm->size; rank++) {
+        receive_block(comm, rank, at, sizes[rank]);
+        at += sizes[rank];
+    }
+}
+
+void comm_gather(struct comm *comm, const void *data, const size_t *sizes, void *gathered) {
+    size_t total = 0;
+    for (int rank = 0; rank < comm->size; rank++)
+        CHECK(!__builtin_add_overflow(total, sizes[rank], &total));
+    if (comm->size > 1 && total <= comm->max_count)
+        gather_at_once(comm, data, sizes, gathered);
+    else if (total > 0)
+        gather_by_rank(comm, data, sizes, gathered);
+}
+
+void comm_barrier(struct comm *comm) {
+    COMM_MUST(comm, MPI_Barrier(comm->world));
+}

@@ -1,0 +1,31 @@
+/* cluster/comm_impl.h - the inside of a comm, for this folder and its tests.
+ *
+ * Memory:  see comm.h.
+ * Threads: main thread only.
+ * Ranks:   local, but for what the MPI calls handed to COMM_MUST do. */
+#pragma once
+
+#include <mpi.h>
+#include <stddef.h>
+
+#include "cluster/comm.h"
+
+struct comm {
+    MPI_Comm world;      /* our duplicate of MPI_COMM_WORLD */
+    MPI_Comm overlap;    /* a second one: a minimum under way never meets another collective */
+    MPI_Request minimum; /* MPI_REQUEST_NULL: none under way */
+    int rank;
+    int size;
+    int ranks_on_this_host;
+    size_t max_count;   /* elements of one MPI call: INT_MAX; tests lower it to see chunks */
+    int *counts;        /* [size] for comm_gather */
+    int *displacements; /* [size] likewise */
+};
+
+/* Every MPI call goes through here: one that fails is printed with rank, operation and MPI's reason, and
+ * ends the job, because no rank can go on alone. */
+#define COMM_MUST(comm, call) comm_must((comm), (call), #call)
+void comm_must(const struct comm *comm, int code, const char *call);
+
+/* How many of the `n_left` elements the next MPI call may take: the one place where size_t becomes int. */
+int comm_chunk(const struct comm *comm, size_t n_left);
