@@ -1,0 +1,48 @@
+/* cluster/engine.h - the seam between the coordinator, which knows requests, and the workers, which
+ * know tensors. main() connects the two; neither includes the other.
+ *
+ * Memory:  plain data and a table of functions.
+ * Threads: main thread only.
+ * Ranks:   engine_config is rank 0's and broadcast; engine is rank 0's handle on all workers. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/status.h"
+#include "cluster/step_plan.h"
+
+enum numerics { NUMERICS_REPRODUCIBLE, NUMERICS_FAST };
+
+enum { ENGINE_PATH_MAX = 4096, ENGINE_MAX_SELECT_LAYERS = 16, ENGINE_NAME_MAX = 32 };
+
+struct engine_config {
+    char model_path[ENGINE_PATH_MAX];
+    int32_t n_threads; /* per rank; 0: the cores of the host shared between its ranks */
+    enum numerics numerics;
+    enum dtype kv_dtype;
+    int64_t context_length; /* 0: the model's */
+    int32_t max_slots;
+    int32_t max_step_tokens; /* tokens of one plan, prefill chunks included */
+    int32_t verbosity;
+
+    char policy[ENGINE_NAME_MAX];
+    int32_t budget;
+    double recent_ratio;
+    int32_t n_sinks;
+    int32_t n_select_layers; /* 0: the model's default */
+    int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
+};
+
+/* Rank 0's handle: sends a plan to all ranks, runs rank 0's share and gathers the answer. */
+struct engine {
+    void *self;
+    struct step_limits limits; /* what a plan may ask for */
+    int n_ranks;
+
+    /* `result` lives until the next call; the plan's number is given to it here. */
+    enum status (*step)(void *self, const struct step_plan *plan, const struct step_result **result_out);
+
+    /* logits [vocab_size]: row `logits_row` of the last compute step, whole. */
+    enum status (*fetch_logits)(void *self, int32_t logits_row, float *logits);
+};

@@ -1,0 +1,355 @@
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "cluster/step_plan.h"
+#include "cluster/wire_impl.h"
+#include "random_plan.h"
+
+static const struct step_limits limits = {
+    .max_slots = 8, .max_tokens = 100, .vocab_size = 1000, .context_length = 4096};
+
+/* A plan that holds to the limits, for each test to break in one place. */
+enum { NUMBER = 7 };
+static const int32_t tokens[] = {1, 2, 999, 0}, targets[] = {2, 998}, freed_slots[] = {5, 3};
+static const struct step_span good_spans[] = {
+    {.slot = 0,
+     .phase = SPAN_PREFILL,
+     .n_tokens = 4,
+     .tokens = tokens,
+     .n_logits_rows = 2,
+     .targets = targets,
+     .inverse_temperature = 1},
+    {.slot = 7,
+     .first_position = 4095,
+     .phase = SPAN_DECODE,
+     .n_tokens = 1,
+     .tokens = tokens,
+     .n_logits_rows = 1,
+     .inverse_temperature = 1 / 0.6},
+};
+static const struct step_plan good_plan = {.number = NUMBER,
+                                           .kind = STEP_COMPUTE,
+                                           .n_candidates = 20,
+                                           .n_spans = 2,
+                                           .spans = good_spans,
+                                           .n_freed_slots = 2,
+                                           .freed_slots = freed_slots};
+
+static void expect_round_trip(const struct step_plan *plan, const struct step_limits *plan_limits) {
+    struct bytes wire = {0};
+    struct step_plan *decoded;
+    assert_int_equal(step_plan_encode(plan, &wire), STATUS_OK);
+    assert_true(wire.size <= wire_message_bytes(plan_limits));
+    assert_int_equal(step_plan_decode(wire.data, wire.size, plan_limits, plan->number, &decoded), STATUS_OK);
+    random_plan_expect_equal(decoded, plan);
+    step_plan_free(decoded);
+    bytes_free(&wire);
+}
+
+static void test_round_trip(void **state) {
+    (void)state;
+    expect_round_trip(&good_plan, &limits);
+    expect_round_trip(&(struct step_plan){.number = UINT64_MAX, .kind = STEP_STOP}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_LOGITS, .logits_row = 99}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_COMPUTE, .n_candidates = 1}, &limits);
+}
+
+static void test_round_trip_of_random_plans(void **state) {
+    (void)state;
+    static const struct step_limits wide = {64, 4096, INT32_MAX, INT64_MAX};
+    for (uint64_t index = 0; index < 200; index++) {
+        struct random_plan random;
+        random_plan_make(&random, index % 2 ? &wide : &limits, index);
+        expect_round_trip(&random.plan, index % 2 ? &wide : &limits);
+        random_plan_free(&random);
+    }
+}
+
+/* The largest plan of each shape still fits the memory computed from the limits. */
+static void test_round_trip_at_the_limits(void **state) {
+    (void)state;
+    static const struct step_limits shapes[] = {{1, 1, INT32_MAX, INT64_MAX},
+                                                {1, 5000, INT32_MAX, INT64_MAX},
+                                                {STEP_MAX_SLOTS, STEP_MAX_SLOTS, 9, 9},
+                                                {17, 17, INT32_MAX, INT64_MAX},
+                                                {300, 5000, INT32_MAX, INT64_MAX}};
+    for (size_t shape = 0; shape < sizeof shapes / sizeof *shapes; shape++) {
+        const struct step_limits *at = &shapes[shape];
+        struct step_span *spans = calloc((size_t)at->max_slots, sizeof *spans);
+        int32_t *slots = calloc((size_t)at->max_slots, sizeof *slots);
+        int32_t *words = calloc((size_t)at->max_tokens, sizeof *words);
+        for (int32_t i = 0; i < at->max_tokens; i++)
+            words[i] = at->vocab_size - 1;
+        for (int32_t i = 0; i < at->max_slots; i++) {
+            const int32_t n = i == 0 ? at->max_tokens - at->max_slots + 1 : 1;
+            spans[i] = (struct step_span){i, 0, SPAN_PREFILL, n, words, n, words, 0.1};
+            slots[i] = i;
+        }
+        const struct step_plan plan = {UINT64_MAX,    STEP_COMPUTE, STEP_MAX_CANDIDATES, 0,
+                                       at->max_slots, spans,        at->max_slots,       slots};
+        expect_round_trip(&plan, at);
+        free(words);
+        free(slots);
+        free(spans);
+    }
+}
+
+static void expect_refusal_of(const struct step_plan *plan, const char *sentence) {
+    assert_int_equal(step_plan_check(plan, &limits, NUMBER), STATUS_INTERNAL);
+    assert_string_equal(status_message(), sentence);
+
+    struct bytes wire = {0};
+    struct step_plan *decoded;
+    assert_int_equal(step_plan_encode(plan, &wire), STATUS_OK);
+    assert_int_equal(step_plan_decode(wire.data, wire.size, &limits, NUMBER, &decoded), STATUS_INTERNAL);
+    assert_string_equal(status_message(), sentence);
+    bytes_free(&wire);
+}
+
+/* The good plan with one field of the plan, or of its first span, changed. */
+#define EXPECT_PLAN_REFUSED(field, value, sentence)                                                          \
+    do {                                                                                                     \
+        struct step_plan plan_ = good_plan;                                                                  \
+        plan_.field = (value);                                                                               \
+        expect_refusal_of(&plan_, sentence);                                                                 \
+    } while (0)
+#define EXPECT_SPAN_REFUSED(field, value, sentence)                                                          \
+    do {                                                                                                     \
+        struct step_span spans_[] = {good_spans[0], good_spans[1]};                                          \
+        spans_[0].field = (value);                                                                           \
+        struct step_plan plan_ = good_plan;                                                                  \
+        plan_.spans = spans_;                                                                                \
+        expect_refusal_of(&plan_, sentence);                                                                 \
+    } while (0)
+
+static void test_bad_plans(void **state) {
+    (void)state;
+    EXPECT_PLAN_REFUSED(number, 8, "step plan 8: 7 was expected");
+    EXPECT_PLAN_REFUSED(number, 6, "step plan 6: 7 was expected");
+    EXPECT_PLAN_REFUSED(n_candidates, 0, "step plan 7: 0 candidates are not between 1 and 256");
+    EXPECT_PLAN_REFUSED(n_candidates, 257, "step plan 7: 257 candidates are not between 1 and 256");
+    EXPECT_PLAN_REFUSED(kind, STEP_STOP,
+                        "step plan 7: it computes nothing, but has 2 spans and 2 freed slots");
+    EXPECT_PLAN_REFUSED(kind, STEP_LOGITS,
+                        "step plan 7: it computes nothing, but has 2 spans and 2 freed slots");
+}
+
+static void test_bad_kinds(void **state) {
+    (void)state;
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = (enum step_kind)3},
+                      "step plan 7: it is of the unknown kind 3");
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = -1},
+                      "step plan 7: no step has a row -1 of logits");
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = 100},
+                      "step plan 7: no step has a row 100 of logits");
+}
+
+static void test_bad_freed_slots(void **state) {
+    (void)state;
+    static const int32_t twice[] = {5, 5}, above[] = {5, 8}, below[] = {-1, 5}, goes_on[] = {7, 5};
+    EXPECT_PLAN_REFUSED(freed_slots, twice, "step plan 7: slot 5 is freed twice");
+    EXPECT_PLAN_REFUSED(freed_slots, above, "step plan 7: freed slot 8 is not one of the 8 slots");
+    EXPECT_PLAN_REFUSED(freed_slots, below, "step plan 7: freed slot -1 is not one of the 8 slots");
+    EXPECT_PLAN_REFUSED(freed_slots, goes_on, "step plan 7: slot 7 is freed but goes on at position 4095");
+}
+
+static void test_a_freed_slot_may_begin_anew(void **state) {
+    (void)state;
+    static const int32_t slot = 0;
+    struct step_plan plan = good_plan;
+    plan.n_freed_slots = 1;
+    plan.freed_slots = &slot;
+    assert_int_equal(step_plan_check(&plan, &limits, NUMBER), STATUS_OK);
+}
+
+static void test_bad_slots_and_positions(void **state) {
+    (void)state;
+    EXPECT_SPAN_REFUSED(slot, 8, "step plan 7: slot 8 is not one of the 8 slots");
+    EXPECT_SPAN_REFUSED(slot, -1, "step plan 7: slot -1 is not one of the 8 slots");
+    EXPECT_SPAN_REFUSED(slot, 7, "step plan 7: slot 7 has two spans");
+    EXPECT_SPAN_REFUSED(first_position, 4093,
+                        "step plan 7: slot 0: 4 tokens from position 4093 exceed the context of 4096");
+    EXPECT_SPAN_REFUSED(
+        first_position, INT64_MAX,
+        "step plan 7: slot 0: 4 tokens from position 9223372036854775807 exceed the context of 4096");
+    EXPECT_SPAN_REFUSED(first_position, -1,
+                        "step plan 7: slot 0: 4 tokens from position -1 exceed the context of 4096");
+}
+
+static void test_bad_phases_and_lengths(void **state) {
+    (void)state;
+    static const int32_t many[101] = {0};
+    EXPECT_SPAN_REFUSED(phase, SPAN_DECODE, "step plan 7: slot 0 decodes 4 tokens at once");
+    EXPECT_SPAN_REFUSED(phase, (enum span_phase)2, "step plan 7: slot 0 is in the unknown phase 2");
+    EXPECT_SPAN_REFUSED(n_tokens, 0, "step plan 7: slot 0 has a span without tokens");
+    struct step_span spans[] = {good_spans[1], good_spans[0]};
+    spans[1].tokens = many;
+    spans[1].n_tokens = 100; /* with the one before: 101 */
+    EXPECT_PLAN_REFUSED(spans, spans, "step plan 7: it has more tokens than the 100 allowed");
+}
+
+static void test_bad_tokens_and_rows(void **state) {
+    (void)state;
+    static const int32_t above[] = {1, 2, 3, 1000}, below[] = {-1, 2, 3, 4};
+    EXPECT_SPAN_REFUSED(tokens, above, "step plan 7: slot 0 has token 1000, outside the vocabulary of 1000");
+    EXPECT_SPAN_REFUSED(tokens, below, "step plan 7: slot 0 has token -1, outside the vocabulary of 1000");
+    EXPECT_SPAN_REFUSED(targets, below, "step plan 7: slot 0 has target -1, outside the vocabulary of 1000");
+    EXPECT_SPAN_REFUSED(targets, above + 2,
+                        "step plan 7: slot 0 has target 1000, outside the vocabulary of 1000");
+    struct step_span span = good_spans[0];
+    span.targets = NULL;
+    span.n_logits_rows = 5;
+    struct step_plan plan = good_plan;
+    plan.n_spans = 1;
+    plan.spans = &span;
+    expect_refusal_of(&plan, "step plan 7: slot 0 wants 5 rows of logits from 4 tokens");
+    span.n_logits_rows = -1;
+    expect_refusal_of(&plan, "step plan 7: slot 0 wants -1 rows of logits from 4 tokens");
+}
+
+static void test_bad_temperatures(void **state) {
+    (void)state;
+    EXPECT_SPAN_REFUSED(inverse_temperature, 0, "step plan 7: slot 0 has an inverse temperature of 0");
+    EXPECT_SPAN_REFUSED(inverse_temperature, -1, "step plan 7: slot 0 has an inverse temperature of -1");
+    EXPECT_SPAN_REFUSED(inverse_temperature, HUGE_VAL,
+                        "step plan 7: slot 0 has an inverse temperature of inf");
+    EXPECT_SPAN_REFUSED(inverse_temperature, (double)NAN,
+                        "step plan 7: slot 0 has an inverse temperature of nan");
+}
+
+static enum status decode(const void *wire, size_t size) {
+    /* A copy of exact size, so that a sanitizer sees any read beyond it. */
+    void *copy = malloc(size ? size : 1);
+    memcpy(copy, wire, size);
+    struct step_plan *plan = NULL;
+    const enum status status = step_plan_decode(copy, size, &limits, NUMBER, &plan);
+    free(copy);
+    if (status == STATUS_OK) step_plan_free(plan);
+    return status;
+}
+
+static void expect_bad_message(const void *wire, size_t size, const char *sentence) {
+    assert_int_equal(decode(wire, size), STATUS_INTERNAL);
+    assert_string_equal(status_message(), sentence);
+}
+
+/* version 1, number 7, kind STOP */
+#define STOP_MESSAGE                       "\x08\x01\x10\x07\x18\x02"
+#define EXPECT_BAD_MESSAGE(text, sentence) expect_bad_message(text, sizeof text - 1, sentence)
+
+static void test_bad_messages(void **state) {
+    (void)state;
+    assert_int_equal(decode(STOP_MESSAGE, 6), STATUS_OK);
+    EXPECT_BAD_MESSAGE("",
+                       "a step plan has version 0 where 1 is spoken: all ranks must run the same program");
+    EXPECT_BAD_MESSAGE("\x08\x02\x10\x07\x18\x02",
+                       "a step plan has version 2 where 1 is spoken: all ranks must run the same program");
+    EXPECT_BAD_MESSAGE("\x08\x81\x80\x80\x80\x10\x10\x07\x18\x02", /* 1 + 2^32 */
+                       "step plan 7 takes 6 bytes but came in 10");
+    EXPECT_BAD_MESSAGE(STOP_MESSAGE "\x18\x02", "step plan 7 takes 6 bytes but came in 8");
+    EXPECT_BAD_MESSAGE(STOP_MESSAGE "\x20", "a step plan of 7 bytes is malformed or too complex");
+    EXPECT_BAD_MESSAGE(STOP_MESSAGE "\x20\x00", "step plan 7 takes 6 bytes but came in 8");
+    EXPECT_BAD_MESSAGE(STOP_MESSAGE "\x50\x00", "step plan 7 has a field of unknown number 10");
+    EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x32\x02\x50\x00",
+                       "step plan 7: a span has a field of unknown number 10");
+    EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x32\x07\x28\x02\x32\x03\x01\x02\x03",
+                       "step plan 7: a span has 3 targets for 2 rows of logits");
+    EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x32\xff\xff\xff\xff\x0f",
+                       "a step plan of 10 bytes is malformed or too complex");
+}
+
+/* Protobuf has no end mark: cut between two fields it is a shorter plan, which the channel's size and
+ * checksum catch. Cut anywhere else it is refused. */
+static void test_truncations(void **state) {
+    (void)state;
+    struct bytes wire = {0}, again = {0};
+    assert_int_equal(step_plan_encode(&good_plan, &wire), STATUS_OK);
+    int n_accepted = 0;
+    for (size_t size = 0; size < wire.size; size++) {
+        struct step_plan *plan;
+        if (step_plan_decode(wire.data, size, &limits, NUMBER, &plan) != STATUS_OK) continue;
+        assert_int_equal(step_plan_encode(plan, &again), STATUS_OK);
+        assert_int_equal(again.size, size);
+        assert_memory_equal(again.data, wire.data, size);
+        step_plan_free(plan);
+        n_accepted++;
+    }
+    assert_int_equal(n_accepted, 3); /* after n_candidates and after each span */
+    bytes_free(&again);
+    bytes_free(&wire);
+}
+
+/* Tens of thousands of empty spans, in a message that the limits on tokens would let through. */
+static void test_a_bomb_is_refused_within_its_memory(void **state) {
+    (void)state;
+    static const struct step_limits few_slots = {1, 50000, 10, 10};
+    enum { N_SPANS = 50000 };
+    char *wire = malloc(4 + 2 * N_SPANS);
+    memcpy(wire, "\x08\x01\x10\x07", 4);
+    for (size_t i = 0; i < N_SPANS; i++)
+        memcpy(wire + 4 + 2 * i, "\x32\x00", 2);
+    struct step_plan *plan;
+    assert_int_equal(step_plan_decode(wire, 4 + 2 * N_SPANS, &few_slots, NUMBER, &plan), STATUS_INTERNAL);
+    assert_string_equal(status_message(), "a step plan of 100004 bytes is malformed or too complex");
+
+    char *long_wire = calloc(1, 1000000);
+    assert_int_equal(step_plan_decode(long_wire, 1000000, &few_slots, NUMBER, &plan), STATUS_INTERNAL);
+    assert_string_equal(status_message(), "a step plan of 1000000 bytes is larger than the limits allow");
+    free(long_wire);
+    free(wire);
+}
+
+static void test_steady_state_allocates_nothing(void **state) {
+    (void)state;
+    struct wire_memory memory;
+    struct bytes message = {0};
+    struct step_plan *plan;
+    assert_int_equal(wire_memory_create(wire_decode_bytes(&limits), &memory), STATUS_OK);
+    assert_int_equal(bytes_reserve(&message, wire_message_bytes(&limits)), STATUS_OK);
+    const void *data = message.data, *pool = memory.data;
+    for (int i = 0; i < 1000; i++) {
+        assert_int_equal(wire_encode(&memory, &good_plan, &message), STATUS_OK);
+        assert_int_equal(wire_decode(&memory, message.data, message.size, &limits, &plan), STATUS_OK);
+        random_plan_expect_equal(plan, &good_plan);
+    }
+    assert_ptr_equal(message.data, data);
+    assert_ptr_equal(memory.data, pool);
+    assert_ptr_equal(plan, pool);
+    bytes_free(&message);
+    wire_memory_free(&memory);
+}
+
+static void test_rows(void **state) {
+    (void)state;
+    assert_int_equal(step_plan_rows(&good_plan), 3);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_round_trip),
+        cmocka_unit_test(test_round_trip_of_random_plans),
+        cmocka_unit_test(test_round_trip_at_the_limits),
+        cmocka_unit_test(test_bad_plans),
+        cmocka_unit_test(test_bad_kinds),
+        cmocka_unit_test(test_bad_freed_slots),
+        cmocka_unit_test(test_a_freed_slot_may_begin_anew),
+        cmocka_unit_test(test_bad_slots_and_positions),
+        cmocka_unit_test(test_bad_phases_and_lengths),
+        cmocka_unit_test(test_bad_tokens_and_rows),
+        cmocka_unit_test(test_bad_temperatures),
+        cmocka_unit_test(test_bad_messages),
+        cmocka_unit_test(test_truncations),
+        cmocka_unit_test(test_a_bomb_is_refused_within_its_memory),
+        cmocka_unit_test(test_steady_state_allocates_nothing),
+        cmocka_unit_test(test_rows),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
