@@ -22,6 +22,7 @@ struct engine_config {
     enum numerics numerics;
     enum dtype kv_dtype;
     int64_t context_length; /* 0: the model's */
+    int32_t sliding_window; /* tokens a query sees; 0: all; -1: as the model says */
     int32_t max_slots;
     int32_t max_step_tokens; /* tokens of one plan, prefill chunks included */
     int32_t verbosity;

@@ -182,7 +182,7 @@ static int64_t attended_tokens(const struct worker *worker) {
 enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     const double begin = timer_seconds();
     worker->result = (struct step_result){0};
-    batch_fill(&worker->batch, plan, worker->shard->spec->sliding_window > 0 ? 1 : BATCH_BLOCK_ROWS);
+    batch_fill(&worker->batch, plan, worker->sliding_window > 0 ? 1 : BATCH_BLOCK_ROWS);
     TRY(prepare_slots(worker, plan));
     if (worker->batch.n_rows > 0) {
         TRY(embed(worker));

@@ -30,16 +30,18 @@ static enum status open_model(struct worker *worker, struct shard_map *map_out) 
 static enum status resolve_limits(struct worker *worker) {
     const struct model_spec *spec = model_file_spec(worker->file);
     const struct engine_config *config = &worker->config;
-    int64_t context = config->context_length > 0 ? config->context_length : spec->context_length;
+    const int64_t context = config->context_length > 0 ? config->context_length : spec->context_length;
     if (context > spec->context_length)
-        return FAIL(STATUS_BAD_INPUT, "--context %lld is more than the %d tokens that %s was made for",
-                    (long long)context, spec->context_length, worker->config.model_path);
-    if (spec->sliding_window > 0 && spec->sliding_window < context && strcmp(config->policy, "full") != 0)
+        log_warn("--context %lld is more than the %d tokens that %s was made for", (long long)context,
+                 spec->context_length, config->model_path);
+    worker->sliding_window = config->sliding_window >= 0 ? config->sliding_window : spec->sliding_window;
+    if (worker->sliding_window >= context) worker->sliding_window = 0;
+    if (worker->sliding_window > 0 && strcmp(config->policy, "full") != 0)
         return FAIL(
             STATUS_BAD_INPUT,
-            "%s attends to a sliding window of %d tokens, which --policy %s cannot be combined with; use "
-            "--policy full or --context %d",
-            worker->config.model_path, spec->sliding_window, config->policy, spec->sliding_window);
+            "--policy %s cannot be combined with the sliding window of %d tokens that %s attends to; use "
+            "--policy full or --sliding-window 0",
+            config->policy, worker->sliding_window, config->model_path);
     worker->limits = (struct step_limits){
         .max_slots = config->max_slots,
         .max_tokens = config->max_step_tokens,
@@ -147,7 +149,7 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
         .n_heads_local = shard->n_heads,
         .n_kv_heads_local = shard->n_kv_heads,
         .head_dim = shard->spec->head_dim,
-        .sliding_window = shard->spec->sliding_window,
+        .sliding_window = worker->sliding_window,
         .context_length = worker->limits.context_length,
         .n_threads = n_threads,
         .kv_dtype = worker->config.kv_dtype,

@@ -35,6 +35,7 @@ struct worker {
     struct comm *comm;
     struct engine_config config;
     struct step_limits limits;
+    int32_t sliding_window; /* 0: none */
     struct model_file *file;
     struct model_shard *shard;
     struct kv_cache *cache;
