@@ -1,0 +1,164 @@
+#include "coordinator/memory_plan.h"
+
+#include <stdlib.h>
+
+/* The dimension along which a role's tensors are dealt. */
+enum dealt_dimension { DEAL_NONE, DEAL_HEADS, DEAL_KV_HEADS, DEAL_MLP, DEAL_EXPERT, DEAL_VOCAB };
+
+struct dealing {
+    enum dealt_dimension dimension;
+    bool columns;  /* dealt by columns, not rows */
+    bool vector;   /* [1, n]: dealt by columns, and kept as f32 whatever the file has */
+    bool unloaded; /* read from the file when needed */
+};
+
+static const struct dealing dealings[TENSOR_ROLE_COUNT] = {
+    [TENSOR_TOKEN_EMBEDDING] = {.unloaded = true},
+    [TENSOR_OUTPUT] = {.dimension = DEAL_VOCAB},
+    [TENSOR_FINAL_NORM] = {.vector = true},
+    [TENSOR_ROPE_FACTORS] = {.vector = true},
+    [TENSOR_ATTENTION_NORM] = {.vector = true},
+    [TENSOR_Q] = {.dimension = DEAL_HEADS},
+    [TENSOR_K] = {.dimension = DEAL_KV_HEADS},
+    [TENSOR_V] = {.dimension = DEAL_KV_HEADS},
+    [TENSOR_O] = {.dimension = DEAL_HEADS, .columns = true},
+    [TENSOR_Q_BIAS] = {.dimension = DEAL_HEADS, .vector = true},
+    [TENSOR_K_BIAS] = {.dimension = DEAL_KV_HEADS, .vector = true},
+    [TENSOR_V_BIAS] = {.dimension = DEAL_KV_HEADS, .vector = true},
+    [TENSOR_O_BIAS] = {.vector = true},
+    [TENSOR_Q_NORM] = {.vector = true},
+    [TENSOR_K_NORM] = {.vector = true},
+    [TENSOR_MLP_NORM] = {.vector = true},
+    [TENSOR_GATE] = {.dimension = DEAL_MLP},
+    [TENSOR_UP] = {.dimension = DEAL_MLP},
+    [TENSOR_DOWN] = {.dimension = DEAL_MLP, .columns = true},
+    [TENSOR_ROUTER] = {.dimension = DEAL_NONE},
+    [TENSOR_EXPERT_GATE] = {.dimension = DEAL_EXPERT},
+    [TENSOR_EXPERT_UP] = {.dimension = DEAL_EXPERT},
+    [TENSOR_EXPERT_DOWN] = {.dimension = DEAL_EXPERT, .columns = true},
+};
+
+static int64_t dealt_size(const struct model_spec *spec, const struct rank_share *share,
+                          enum dealt_dimension dimension) {
+    switch (dimension) {
+    case DEAL_HEADS:
+        return shard_range_size(share->heads) * spec->head_dim;
+    case DEAL_KV_HEADS:
+        return shard_range_size(share->kv_heads) * spec->head_dim;
+    case DEAL_MLP:
+        return shard_range_size(share->mlp_columns);
+    case DEAL_EXPERT:
+        return shard_range_size(share->expert_columns);
+    case DEAL_VOCAB:
+        return shard_range_size(share->vocab_rows);
+    case DEAL_NONE:
+        break;
+    }
+    return 0;
+}
+
+/* A row that ends inside a quantised block takes the whole block. */
+static int64_t bytes_of(enum dtype dtype, int64_t n_elements) {
+    const struct dtype_layout *layout = dtype_layout(dtype);
+    return (n_elements + layout->block_elements - 1) / layout->block_elements * layout->block_bytes;
+}
+
+static int64_t tensor_bytes(const struct model_spec *spec, const struct rank_share *share,
+                            const struct tensor_ref *tensor, struct dealing dealing) {
+    if (dealing.unloaded) return 0;
+    const int64_t part = dealt_size(spec, share, dealing.dimension);
+    const bool whole = dealing.dimension == DEAL_NONE, by_columns = dealing.columns || dealing.vector;
+    const int64_t rows = whole || by_columns ? tensor->rows : part;
+    const int64_t cols = whole || !by_columns ? tensor->cols : part;
+    return rows * bytes_of(dealing.vector ? DTYPE_F32 : tensor->dtype, cols);
+}
+
+/* Roles from TENSOR_ATTENTION_NORM on exist once per layer, the experts' once per layer and expert. */
+static int64_t role_bytes(const struct model_file *model, const struct rank_share *share,
+                          enum tensor_role role) {
+    const struct model_spec *spec = model_file_spec(model);
+    const int n_layers = role < TENSOR_ATTENTION_NORM ? 1 : spec->n_layers;
+    const int n_experts = role < TENSOR_EXPERT_GATE ? 1 : spec->n_experts;
+    int64_t bytes = 0;
+    for (int layer = 0; layer < n_layers; layer++) {
+        for (int expert = 0; expert < n_experts; expert++) {
+            const struct tensor_ref *tensor = model_file_tensor(model, role, layer, expert);
+            if (tensor) bytes += tensor_bytes(spec, share, tensor, dealings[role]);
+        }
+    }
+    return bytes;
+}
+
+static struct rank_share rank_share(const struct model_file *model, const struct shard_map *map, int rank,
+                                    enum dtype kv_type) {
+    const struct model_spec *spec = model_file_spec(model);
+    struct rank_share share = {
+        .kv_heads = shard_map_kv_heads(map, rank),
+        .heads = shard_map_heads(map, rank),
+        .mlp_columns = shard_map_mlp(map, rank),
+        .expert_columns = shard_map_expert(map, rank),
+        .vocab_rows = shard_map_vocab(map, rank),
+    };
+    for (int role = 0; role < TENSOR_ROLE_COUNT; role++)
+        share.weight_bytes += role_bytes(model, &share, (enum tensor_role)role);
+    const int64_t n_kv_heads = shard_range_size(share.kv_heads);
+    share.kv_bytes_per_token = 2 * n_kv_heads * spec->n_layers * bytes_of(kv_type, spec->head_dim);
+    return share;
+}
+
+static struct rank_share sum_shares(const struct shard_dims *dims, const struct memory_plan *plan) {
+    struct rank_share total = {
+        .kv_heads = {0, dims->n_kv_heads},
+        .heads = {0, dims->n_heads},
+        .mlp_columns = {0, dims->mlp_size},
+        .expert_columns = {0, dims->expert_size},
+        .vocab_rows = {0, dims->vocab_size},
+    };
+    for (int rank = 0; rank < plan->n_ranks; rank++) {
+        total.weight_bytes += plan->ranks[rank].weight_bytes;
+        total.kv_bytes_per_token += plan->ranks[rank].kv_bytes_per_token;
+    }
+    return total;
+}
+
+static struct shard_dims shard_dims(const struct model_spec *spec) {
+    return (struct shard_dims){
+        .n_heads = spec->n_heads,
+        .n_kv_heads = spec->n_kv_heads,
+        .head_dim = spec->head_dim,
+        .mlp_size = spec->mlp_size,
+        .expert_size = spec->expert_size,
+        .vocab_size = spec->vocab_size,
+    };
+}
+
+enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype kv_type,
+                               struct memory_plan **plan_out) {
+    const struct shard_dims dims = shard_dims(model_file_spec(model));
+    struct shard_map map;
+    TRY(shard_map_create(&dims, n_ranks, &map));
+    struct memory_plan *plan = calloc(1, sizeof *plan + (size_t)n_ranks * sizeof *plan->ranks);
+    if (!plan) return FAIL(STATUS_NO_MEMORY, "out of memory for the plan of %d ranks", n_ranks);
+    plan->n_ranks = n_ranks;
+    for (int rank = 0; rank < n_ranks; rank++)
+        plan->ranks[rank] = rank_share(model, &map, rank, kv_type);
+    plan->total = sum_shares(&dims, plan);
+    *plan_out = plan;
+    return STATUS_OK;
+}
+
+void memory_plan_destroy(struct memory_plan *plan) {
+    free(plan);
+}
+
+int64_t memory_plan_host_bytes(const struct memory_plan *plan, int n_ranks_on_host, int64_t n_kv_tokens) {
+    int64_t bytes = 0;
+    for (int rank = 0; rank < n_ranks_on_host && rank < plan->n_ranks; rank++) {
+        int64_t kv_bytes;
+        if (__builtin_mul_overflow(plan->ranks[rank].kv_bytes_per_token, n_kv_tokens, &kv_bytes) ||
+            __builtin_add_overflow(bytes, plan->ranks[rank].weight_bytes, &bytes) ||
+            __builtin_add_overflow(bytes, kv_bytes, &bytes))
+            return INT64_MAX;
+    }
+    return bytes;
+}

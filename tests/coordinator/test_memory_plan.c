@@ -1,0 +1,158 @@
+/* Bytes per rank: all of the files on one rank, slices that add up on several. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "coordinator/memory_plan.h"
+
+static const char *const models[] = {
+    "stories260K",
+    "stories260K.gguf",
+    "tiny_qwen2",
+    "tiny_qwen3",
+    "tiny_qwen3_moe",
+    "tiny_llama3",
+    "tiny_llama_f16",
+    "small_llama.q8_0.gguf",
+    "small_llama.q4_0.gguf",
+    "tiny_llama3_short.bf16.gguf",
+};
+enum { N_MODELS = sizeof models / sizeof *models };
+
+static struct model_file *open_model(const char *name) {
+    char path[512];
+    struct model_file *model = NULL;
+    snprintf(path, sizeof path, "%s/models/%s", TEST_DATA, name);
+    assert_int_equal(model_file_open(path, &model), STATUS_OK);
+    return model;
+}
+
+/* Everything in the files, with vectors as f32. */
+static int64_t file_bytes(const struct model_file *model) {
+    int64_t bytes = 0;
+    for (size_t i = 0; i < model_file_tensor_count(model); i++) {
+        const struct tensor_listing tensor = model_file_tensor_listing(model, i);
+        bytes += tensor.n_dims == 1 ? 4 * tensor.shape[0] : (int64_t)tensor.bytes;
+    }
+    return bytes;
+}
+
+static int64_t ref_bytes(const struct tensor_ref *tensor) {
+    const enum dtype dtype = tensor->rows == 1 ? DTYPE_F32 : tensor->dtype;
+    return (int64_t)dtype_bytes(dtype, tensor->rows * tensor->cols);
+}
+
+/* By hand: 512 x 64 output rows, five layers of q, k, v, o, gate, up, down and two norms, one norm; f32. */
+static void test_known_model(void **state) {
+    (void)state;
+    struct model_file *model = open_model("stories260K");
+    struct memory_plan *plan = NULL;
+    assert_int_equal(memory_plan_create(model, 1, DTYPE_F16, &plan), STATUS_OK);
+    const int64_t layer = 2 * 64 * 64 + 2 * 32 * 64 + 3 * 172 * 64 + 2 * 64;
+    assert_int_equal(plan->total.weight_bytes, 4 * (512 * 64 + 5 * layer + 64));
+    assert_int_equal(plan->total.kv_bytes_per_token, 2 * 5 * 4 * 8 * 2);
+    assert_int_equal(memory_plan_host_bytes(plan, 1, 1000), plan->total.weight_bytes + 640000);
+    assert_int_equal(memory_plan_host_bytes(plan, 1, INT64_MAX), INT64_MAX);
+    memory_plan_destroy(plan);
+    model_file_close(model);
+}
+
+static void test_one_rank_holds_the_files(void **state) {
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++) {
+        struct model_file *model = open_model(models[i]);
+        struct memory_plan *plan = NULL;
+        int64_t unloaded = 0; /* the embedding, where it is not the output matrix too */
+        if (!model_file_spec(model)->tied_embeddings)
+            unloaded = ref_bytes(model_file_tensor(model, TENSOR_TOKEN_EMBEDDING, 0, 0));
+        assert_int_equal(memory_plan_create(model, 1, DTYPE_F32, &plan), STATUS_OK);
+        assert_int_equal(plan->total.weight_bytes, file_bytes(model) - unloaded);
+        memory_plan_destroy(plan);
+        model_file_close(model);
+    }
+}
+
+/* What every rank keeps whole. */
+static int64_t replicated_bytes(const struct model_file *model) {
+    static const enum tensor_role roles[] = {TENSOR_ATTENTION_NORM, TENSOR_O_BIAS,   TENSOR_Q_NORM,
+                                             TENSOR_K_NORM,         TENSOR_MLP_NORM, TENSOR_ROUTER};
+    const struct tensor_ref *factors = model_file_tensor(model, TENSOR_ROPE_FACTORS, 0, 0);
+    int64_t bytes = ref_bytes(model_file_tensor(model, TENSOR_FINAL_NORM, 0, 0));
+    if (factors) bytes += ref_bytes(factors);
+    for (int layer = 0; layer < model_file_spec(model)->n_layers; layer++) {
+        for (size_t i = 0; i < sizeof roles / sizeof *roles; i++) {
+            const struct tensor_ref *tensor = model_file_tensor(model, roles[i], layer, 0);
+            if (tensor) bytes += ref_bytes(tensor);
+        }
+    }
+    return bytes;
+}
+
+static void assert_follows(struct shard_range before, struct shard_range range) {
+    assert_int_equal(before.end, range.begin);
+    assert_true(range.begin <= range.end);
+}
+
+/* Do all ranks' columns of the attention output end with a quantised block? */
+static bool cuts_no_block(const struct model_file *model, const struct memory_plan *plan) {
+    const enum dtype dtype = model_file_tensor(model, TENSOR_O, 0, 0)->dtype;
+    const int64_t head_dim = model_file_spec(model)->head_dim;
+    for (int rank = 0; rank < plan->n_ranks; rank++)
+        if (plan->ranks[rank].heads.end * head_dim % dtype_layout(dtype)->block_elements) return false;
+    return true;
+}
+
+static void check_shares(const struct model_file *model, const struct memory_plan *one, int n_ranks) {
+    struct memory_plan *plan = NULL;
+    assert_int_equal(memory_plan_create(model, n_ranks, DTYPE_F32, &plan), STATUS_OK);
+    if (cuts_no_block(model, plan))
+        assert_int_equal(plan->total.weight_bytes,
+                         one->total.weight_bytes + (n_ranks - 1) * replicated_bytes(model));
+    assert_int_equal(plan->total.kv_bytes_per_token, one->total.kv_bytes_per_token);
+    for (int rank = 1; rank < n_ranks; rank++) {
+        assert_follows(plan->ranks[rank - 1].kv_heads, plan->ranks[rank].kv_heads);
+        assert_follows(plan->ranks[rank - 1].mlp_columns, plan->ranks[rank].mlp_columns);
+        assert_follows(plan->ranks[rank - 1].expert_columns, plan->ranks[rank].expert_columns);
+        assert_follows(plan->ranks[rank - 1].vocab_rows, plan->ranks[rank].vocab_rows);
+    }
+    assert_int_equal(plan->ranks[n_ranks - 1].vocab_rows.end, model_file_spec(model)->vocab_size);
+    memory_plan_destroy(plan);
+}
+
+static void test_shares_add_up(void **state) {
+    (void)state;
+    for (int i = 0; i < N_MODELS; i++) {
+        struct model_file *model = open_model(models[i]);
+        struct memory_plan *one = NULL;
+        assert_int_equal(memory_plan_create(model, 1, DTYPE_F32, &one), STATUS_OK);
+        for (int n_ranks = 2; n_ranks <= model_file_spec(model)->n_kv_heads; n_ranks++)
+            check_shares(model, one, n_ranks);
+        memory_plan_destroy(one);
+        model_file_close(model);
+    }
+}
+
+static void test_too_many_ranks(void **state) {
+    (void)state;
+    struct model_file *model = open_model("stories260K");
+    struct memory_plan *plan = NULL;
+    assert_int_equal(memory_plan_create(model, 5, DTYPE_F16, &plan), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(), "5 ranks cannot share the 4 KV heads of this model: run at most 4");
+    assert_null(plan);
+    model_file_close(model);
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_known_model),
+        cmocka_unit_test(test_one_rank_holds_the_files),
+        cmocka_unit_test(test_shares_add_up),
+        cmocka_unit_test(test_too_many_ranks),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
