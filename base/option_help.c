@@ -28,11 +28,19 @@ static void format_doc(const struct option *option, char doc[MAX_DOC]) {
         snprintf(doc + size, MAX_DOC - size, " (default: %s)", initial);
 }
 
-/* Words from `column` on, broken before HELP_COLUMNS and indented to DOC_COLUMN. */
+/* Bytes of the word at `text`; "(default: X" counts as one. */
+static size_t word_size(const char *text) {
+    static const char opening[] = "(default: ";
+    const bool is_default = strncmp(text, opening, sizeof opening - 1) == 0;
+    const size_t start = is_default ? sizeof opening - 1 : 0;
+    return start + strcspn(text + start, " ");
+}
+
+/* Words from DOC_COLUMN on, broken before HELP_COLUMNS and indented to DOC_COLUMN. */
 static void print_wrapped(const char *text, FILE *file) {
     size_t column = DOC_COLUMN;
     for (const char *word = text; *word;) {
-        const size_t size = strcspn(word, " ");
+        const size_t size = word_size(word);
         if (column > DOC_COLUMN && column + 1 + size > HELP_COLUMNS) {
             fprintf(file, "\n%*s", DOC_COLUMN, "");
             column = DOC_COLUMN;

@@ -42,6 +42,7 @@ struct config {
     enum numerics numerics; /* reproducible, fast */
     enum dtype kv_type;     /* f32, f16, bf16 */
     int64_t context;        /* 0: the model's */
+    int32_t sliding_window; /* 0: none; -1: the model's */
     int32_t batch_tokens;   /* --batch-tokens: tokens of one step, prefill chunks included */
     int32_t parallel; /* --parallel: sequences side by side, at least 1; unless said as many as prompts */
 
@@ -66,11 +67,11 @@ struct config {
     /* run: generation */
     int32_t max_tokens; /* -n; -1: until the context is full */
     bool ignore_eos;
-    struct text_list stop; /* --stop, may be repeated */
-    double temperature;    /* NaN: the model's generation_config, else 0 … */
-    int32_t top_k;         /* -1: likewise */
-    double top_p;          /* NaN: likewise */
-    double min_p;
+    struct text_list stop;     /* --stop, may be repeated */
+    double temperature;        /* NaN: the model's generation_config, else 0 … */
+    int32_t top_k;             /* -1: likewise */
+    double top_p;              /* NaN: likewise */
+    double min_p;              /* NaN: likewise */
     double repetition_penalty; /* NaN: likewise */
     uint64_t seed;
     int32_t logprobs; /* --logprobs N: best N with each token in --json; -1: none */

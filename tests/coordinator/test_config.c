@@ -75,8 +75,8 @@ static void test_defaults(void **state) {
     assert_int_equal(config.max_tokens, -1);
     assert_int_equal(config.top_k, -1);
     assert_int_equal(config.logprobs, -1);
-    assert_true(isnan(config.temperature) && isnan(config.top_p) && isnan(config.repetition_penalty));
-    assert_true(config.min_p == 0);
+    assert_true(isnan(config.temperature) && isnan(config.top_p) && isnan(config.min_p) &&
+                isnan(config.repetition_penalty));
     assert_true(config.thinking && config.thinking_output && config.add_special && config.parse_special);
     assert_null(config.system_prompt);
     assert_null(config.chat_format);
