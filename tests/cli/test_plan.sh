@@ -1,0 +1,24 @@
+#!/usr/bin/env bash
+# caucus plan: tables, JSON, and what does not fit.
+set -euo pipefail
+. "$(dirname "$0")/harness.sh"
+model=models/stories260K
+
+shows plan_1.txt plan -m $model
+shows plan_3.txt plan -m $model -n 3
+shows plan_3_f32.json plan -m $model -n 3 --kv-type f32 -c 512 --parallel 2 --json
+shows plan_moe.txt plan -m tests/data/models/tiny_qwen3_moe -n 2 --per-host 1
+
+# Without -n: as many ranks as were started.
+output=$(mpirun -q -n 3 "$program" plan -m $model | hide_host)
+[ "$output" = "$(cat "$expected/plan_3.txt")" ] || fail "three ranks plan otherwise than -n 3"
+
+refuses_together "5 ranks cannot share the 4 KV heads of this model: run at most 4" plan -m $model -n 5
+
+# 640 bytes a token on 4 heads: 64 sequences of 2^30 tokens are 40 TiB. The table is shown all the same.
+status=0
+"$program" plan -m $model -c 1073741824 --parallel 64 >"$scratch/out" 2>"$scratch/err" || status=$?
+[ $status = 2 ] || fail "a plan of 40 TiB: exit status $status"
+grep -qE '^caucus: 1 rank with 68719476736 cached tokens need 40960.0 GiB and this host has [0-9.]+ GiB: ' "$scratch/err" ||
+    fail "a plan of 40 TiB: $(cat "$scratch/err")"
+grep -q '^total' "$scratch/out" || fail "a plan of 40 TiB shows no table"
