@@ -81,10 +81,14 @@ static struct sampler *create(const struct sampler_config *config, int32_t vocab
 
 /* The reference */
 
+static double weight(const struct candidate *tokens, int32_t i, double temperature) {
+    return exp(((double)tokens[i].logit - tokens[0].logit) * (1 / temperature));
+}
+
 static double sum_weights(const struct candidate *tokens, int32_t n, double temperature) {
     double sum = 0;
     for (int32_t i = 0; i < n; i++)
-        sum += exp(((double)tokens[i].logit - tokens[0].logit) * (1 / temperature));
+        sum += weight(tokens, i, temperature);
     return sum;
 }
 
@@ -99,13 +103,12 @@ static int32_t reference_kept(const struct sampler_config *config, const struct 
     }
     if (config->top_p < 1) {
         int32_t nucleus = 1;
-        while (nucleus < kept && sum_weights(tokens, nucleus, config->temperature) < config->top_p * total)
-            nucleus++;
+        for (double sum = 1; nucleus < kept && sum < config->top_p * total; nucleus++)
+            sum += weight(tokens, nucleus, config->temperature);
         kept = nucleus;
     }
     if (config->min_p > 0)
-        while (exp(((double)tokens[kept - 1].logit - tokens[0].logit) * (1 / config->temperature)) <
-               config->min_p)
+        while (weight(tokens, kept - 1, config->temperature) < config->min_p)
             kept--;
     return kept;
 }
@@ -134,8 +137,11 @@ static int32_t reference_draw(const struct sampler_config *config, const struct 
     const int32_t kept = reference_kept(config, tokens, n, total);
     if (is_cut) total = sum_weights(tokens, kept, config->temperature);
     const double target = rng_uniform(config->seed, config->stream, index) * total;
-    for (int32_t i = 0; i < kept; i++)
-        if (sum_weights(tokens, i + 1, config->temperature) > target) return tokens[i].token;
+    double sum = 0;
+    for (int32_t i = 0; i < kept; i++) {
+        sum += weight(tokens, i, config->temperature);
+        if (sum > target) return tokens[i].token;
+    }
     return tokens[kept - 1].token;
 }
 
