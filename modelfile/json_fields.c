@@ -5,6 +5,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+#include "modelfile/model_spec_impl.h"
+
 enum { MAX_DEPTH = 64 };
 
 /* The parser below recurses, so the depth is bounded before it runs. */
@@ -30,11 +33,15 @@ static bool too_deep(const char *text, size_t size) {
 enum status fields_parse(const char *text, size_t size, const char *path, struct json_fields *root_out) {
     if (too_deep(text, size))
         return FAIL(STATUS_BAD_INPUT, "%s: JSON nested deeper than %d levels", path, MAX_DEPTH);
+    if (!utf8_is_valid(text, size)) return FAIL(STATUS_BAD_INPUT, "%s is not valid UTF-8", path);
     json_error_t error;
     json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!root)
-        return FAIL(STATUS_BAD_INPUT, "%s is not valid JSON: %s (line %d, column %d)", path, error.text,
+    if (!root) {
+        char reason[JSON_ERROR_TEXT_LENGTH]; /* it quotes the file */
+        model_text_copy(error.text, strlen(error.text), reason, sizeof reason);
+        return FAIL(STATUS_BAD_INPUT, "%s is not valid JSON: %s (line %d, column %d)", path, reason,
                     error.line, error.column);
+    }
     if (!json_is_object(root)) {
         json_decref(root);
         return FAIL(STATUS_BAD_INPUT, "%s: the JSON document is not an object", path);
