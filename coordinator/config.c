@@ -43,6 +43,8 @@ static enum status check_together(const struct config *config) {
                     (int)config->budget, (int)config->sinks);
     if (config->prompts.n > 0 && config->prompt_file)
         return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
+    if (config->command == COMMAND_RUN && config->logprobs >= 0 && !config->json)
+        return FAIL(STATUS_BAD_INPUT, "--logprobs has no place in plain text; it needs --json");
     return STATUS_OK;
 }
 

@@ -158,6 +158,7 @@ static void test_refused(void **state) {
     assert_refused("--tempature: unknown option; did you mean --temperature?", "run -m M --tempature 1");
     assert_refused("--prompt: 'score' does not take this option; 'run' does", "score -m M --prompt x");
     assert_refused("--prompt and --file cannot be given together", "run -m M -p x -f y");
+    assert_refused("--logprobs has no place in plain text; it needs --json", "run -m M --logprobs 3");
     assert_refused("--parallel: 65 is out of range; it must be from 1 to 64", "run -m M --parallel 65");
     struct config config;
     const char *const misspelt[] = {"CAUCUS_TOPP=1", NULL};

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# caucus run and score: where prompts come from, what is printed, and what only the started model can refuse.
+set -euo pipefail
+. "$(dirname "$0")/harness.sh"
+model=models/stories260K
+export OMP_NUM_THREADS=1
+
+text=", there was a little girl named Lily."
+prints "$text" run -m $model -p "Once upon a time" -n 11
+prints "$text" run -m tests/data/models/stories260K.gguf -p "Once upon a time" -n 11
+printf 'Once upon a time' | prints "$text" run -m $model -n 11
+printf 'Once upon a time' >"$scratch/prompt"
+prints "$text" run -m $model -n 11 -f "$scratch/prompt"
+prints ", there was" run -m $model -p "Once upon a time" -n 100 --stop " a little"
+printf 'model: %s\nmax-tokens: 11\n' $model >"$scratch/run.yaml"
+prints "$text" run --config "$scratch/run.yaml" -p "Once upon a time"
+
+output=$(mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11)
+[ "$output" = "$text" ] || fail "two ranks: '$output'"
+
+# The JSON object, without its times.
+json=$("$program" run -m $model -p "Once upon a time" -n 3 --json | sed 's/, "attended_tokens".*//')
+[ "$json" = '{"prompt_ids": [1, 403, 407, 261, 378], "generated_ids": [432, 383, 286], "text": ", there was", "finish_reason": "length"' ] ||
+    fail "--json: $json"
+
+scores=$(echo '{"ids":[1,403,407,261]}' | "$program" score -m $model | grep -o '"argmax": [^]]*]')
+[ "$scores" = '"argmax": [403, 407, 261, 378]' ] || fail "score: $scores"
+
+# Refused once the ranks know the model.
+refuses "the prompt has 5 tokens, which leaves no room in the context of 5" run -m $model -p "Once upon a time" -c 5
+refuses_together "unknown policy 'fulll': choose one of full, lessismore" run -m $model -p x --policy fulll
+refuses "select layers must ascend: 2 comes after 3" run -m $model -p x --policy lessismore --select-layers 3,2
+refused "5 ranks cannot share the 4 KV heads of this model: run at most 4" \
+    mpirun -q -n 5 "$program" run -m $model -p x
+refused "rank 1: cannot open $model: No such file or directory" \
+    mpirun -q -n 1 "$program" run -m $model -p x : -n 1 -wdir / "$program" run
