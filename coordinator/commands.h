@@ -1,0 +1,24 @@
+/* coordinator/commands.h - what the user can ask for. Each command is one file, command_<name>.c.
+ *
+ * Memory:  nothing outlives a call.
+ * Threads: main thread only.
+ * Ranks:   rank 0 only. Commands that need the model running get an engine; the others work alone. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/status.h"
+#include "cluster/engine.h"
+#include "coordinator/config.h"
+
+/* Does the command run the model? */
+bool command_needs_engine(enum command command);
+
+/* What the workers are told about the configuration. */
+NODISCARD enum status command_engine_config(const struct config *config, struct engine_config *engine_out);
+
+NODISCARD enum status command_run(const struct config *config, const struct engine *engine);
+NODISCARD enum status command_score(const struct config *config, const struct engine *engine);
+NODISCARD enum status command_tokenize(const struct config *config);
+NODISCARD enum status command_plan(const struct config *config, int n_ranks);
+NODISCARD enum status command_inspect(const struct config *config);
