@@ -7,7 +7,7 @@
  */
 static _Thread_local char message[1024];
 
-enum status status_fail(enum status status, const char *format, ...) {
+void status_record(const char *format, ...) {
     /* Formatted aside first: an argument may be the previous message. */
     char text[sizeof message];
     va_list arguments;
@@ -15,7 +15,6 @@ enum status status_fail(enum status status, const char *format, ...) {
     vsnprintf(text, sizeof text, format, arguments);
     va_end(arguments);
     snprintf(message, sizeof message, "%s", text);
-    return status;
 }
 
 const char *status_message(void) {

@@ -22,8 +22,8 @@ enum status {
     STATUS_INTERNAL,  /* a fault of the program or of a library below it */
 };
 
-/* Records the sentence and returns `status`, for `return FAIL(...)`. A long sentence is cut. */
-#define FAIL(status, ...) status_fail((status), __VA_ARGS__)
+/* Records the sentence; the value is `status`, for `return FAIL(...)`. A long sentence is cut. */
+#define FAIL(status, ...) (status_record(__VA_ARGS__), (status))
 
 /* Forwards any failure of `expression` to the caller. */
 #define TRY(expression)                                                                                      \
@@ -39,7 +39,7 @@ enum status {
         if (status != STATUS_OK) goto label;                                                                 \
     } while (0)
 
-NODISCARD enum status status_fail(enum status status, const char *format, ...) PRINTF_LIKE(2, 3);
+void status_record(const char *format, ...) PRINTF_LIKE(1, 2);
 
 /* The sentence of this thread's last FAIL; "" before the first. Valid until the next FAIL. */
 const char *status_message(void);
