@@ -53,6 +53,7 @@ enum status shard_map_create(const struct shard_dims *dims, int n_ranks, struct 
     *map_out = (struct shard_map){
         .dims = *dims,
         .n_ranks = n_ranks,
+        .head_block = (int64_t)(dims->n_heads / dims->n_kv_heads) * dims->head_dim,
         .mlp_block = shard_canonical_block(dims->mlp_size),
         .expert_block = shard_canonical_block(dims->expert_size),
         .vocab_block = vocab_block(dims->vocab_size),

@@ -30,7 +30,8 @@ struct shard_dims {
 struct shard_map {
     struct shard_dims dims;
     int n_ranks;
-    int64_t mlp_block;    /* columns of one canonical block */
+    int64_t head_block; /* columns of one canonical block of the attention output: a KV head's query heads */
+    int64_t mlp_block;  /* columns of one canonical block of the MLP */
     int64_t expert_block; /* likewise for experts */
     int64_t vocab_block;  /* rows */
 };

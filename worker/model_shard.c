@@ -1,6 +1,8 @@
 #include "worker/model_shard.h"
 
+#include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/check.h"
 #include "base/progress.h"
@@ -16,21 +18,67 @@ static const struct tensor_ref *tensor(const struct loader *loader, enum tensor_
     return model_file_tensor(loader->shard->file, role, layer, expert);
 }
 
-/* The part [row_begin, row_end) x [col_begin, col_end) of a matrix, in the file's dtype. */
+static struct shard_range whole(int64_t n) {
+    return (struct shard_range){0, n};
+}
+
+static void count_read(struct loader *loader, size_t bytes) {
+    loader->shard->bytes_read += bytes;
+    progress_update(&loader->progress, loader->shard->bytes_read);
+}
+
+/* A part of a matrix in the file's dtype. */
+static enum status load_packed(struct loader *loader, const struct tensor_ref *ref, struct shard_range rows,
+                               struct shard_range cols, struct matrix *matrix) {
+    const size_t bytes = (size_t)matrix->rows * dtype_bytes(ref->dtype, matrix->cols);
+    unsigned char *data;
+    TRY(ARENA_TAKE(loader->shard->memory, bytes, &data));
+    TRY(model_file_read(loader->shard->file, ref, rows.begin, rows.end, cols.begin, cols.end, data));
+    matrix->data = data;
+    count_read(loader, bytes);
+    return STATUS_OK;
+}
+
+/* The same as f32, exactly: whole rows are read and the columns cut out. */
+static enum status load_converted(struct loader *loader, const struct tensor_ref *ref,
+                                  struct shard_range rows, struct shard_range cols, struct matrix *matrix) {
+    const size_t row_bytes = dtype_bytes(ref->dtype, ref->cols);
+    unsigned char *raw = malloc(row_bytes + (size_t)ref->cols * sizeof(float));
+    if (!raw) return FAIL(STATUS_NO_MEMORY, "out of memory for %s", ref->name);
+    float *row = (float *)(void *)raw, *data = NULL;
+    unsigned char *packed = raw + (size_t)ref->cols * sizeof(float);
+    enum status status = ARENA_TAKE(loader->shard->memory, (size_t)(matrix->rows * matrix->cols), &data);
+    for (int64_t i = 0; i < matrix->rows && status == STATUS_OK; i++) {
+        status = model_file_read(loader->shard->file, ref, rows.begin + i, rows.begin + i + 1, 0, ref->cols,
+                                 packed);
+        if (status != STATUS_OK) break;
+        loader->shard->kernels->load(packed, ref->dtype, ref->cols, row);
+        memcpy(data + i * matrix->cols, row + cols.begin, (size_t)matrix->cols * sizeof *data);
+        count_read(loader, row_bytes);
+    }
+    free(raw);
+    matrix->dtype = DTYPE_F32;
+    matrix->data = data;
+    return status;
+}
+
+/* Rows and columns of a matrix. Columns are dealt in multiples of `column_unit`; where that would cut a block
+ * of a quantised type (heads narrower than a block), the matrix is held as f32: on every rank, for every P.
+ */
 static enum status load_matrix(struct loader *loader, const struct tensor_ref *ref, struct shard_range rows,
-                               struct shard_range cols, struct matrix *matrix_out) {
-    struct model_shard *shard = loader->shard;
+                               struct shard_range cols, int64_t column_unit, struct matrix *matrix_out) {
     *matrix_out = (struct matrix){
         .dtype = ref->dtype, .rows = shard_range_size(rows), .cols = shard_range_size(cols), .data = NULL};
-    const size_t bytes = (size_t)matrix_out->rows * dtype_bytes(ref->dtype, matrix_out->cols);
-    if (bytes == 0) return STATUS_OK;
-    unsigned char *data;
-    TRY(ARENA_TAKE(shard->memory, bytes, &data));
-    TRY(model_file_read(shard->file, ref, rows.begin, rows.end, cols.begin, cols.end, data));
-    matrix_out->data = data;
-    shard->bytes_read += bytes;
-    progress_update(&loader->progress, shard->bytes_read);
-    return STATUS_OK;
+    if (matrix_out->rows == 0 || matrix_out->cols == 0) return STATUS_OK;
+    if (column_unit % dtype_layout(ref->dtype)->block_elements == 0)
+        return load_packed(loader, ref, rows, cols, matrix_out);
+    return load_converted(loader, ref, rows, cols, matrix_out);
+}
+
+/* Whole rows. */
+static enum status load_rows(struct loader *loader, const struct tensor_ref *ref, struct shard_range rows,
+                             struct matrix *matrix_out) {
+    return load_matrix(loader, ref, rows, whole(ref->cols), ref->cols, matrix_out);
 }
 
 /* Elements [begin, end) of a vector, as f32. A missing optional vector stays NULL. */
@@ -52,10 +100,6 @@ static enum status load_vector(struct loader *loader, enum tensor_role role, int
     return status;
 }
 
-static struct shard_range whole(int64_t n) {
-    return (struct shard_range){0, n};
-}
-
 /* A range of heads as the rows (or columns) they take. */
 static struct shard_range head_rows(const struct model_spec *spec, int32_t first, int32_t n) {
     return (struct shard_range){(int64_t)first * spec->head_dim, ((int64_t)first + n) * spec->head_dim};
@@ -69,10 +113,11 @@ static enum status load_attention(struct loader *loader, int layer_index, struct
     const struct shard_range kv = head_rows(spec, shard->first_kv_head, shard->n_kv_heads);
 
     TRY(load_vector(loader, TENSOR_ATTENTION_NORM, layer_index, hidden, &layer->attention_norm));
-    TRY(load_matrix(loader, tensor(loader, TENSOR_Q, layer_index, 0), q, hidden, &layer->q));
-    TRY(load_matrix(loader, tensor(loader, TENSOR_K, layer_index, 0), kv, hidden, &layer->k));
-    TRY(load_matrix(loader, tensor(loader, TENSOR_V, layer_index, 0), kv, hidden, &layer->v));
-    TRY(load_matrix(loader, tensor(loader, TENSOR_O, layer_index, 0), hidden, q, &layer->o));
+    TRY(load_rows(loader, tensor(loader, TENSOR_Q, layer_index, 0), q, &layer->q));
+    TRY(load_rows(loader, tensor(loader, TENSOR_K, layer_index, 0), kv, &layer->k));
+    TRY(load_rows(loader, tensor(loader, TENSOR_V, layer_index, 0), kv, &layer->v));
+    TRY(load_matrix(loader, tensor(loader, TENSOR_O, layer_index, 0), hidden, q, shard->map.head_block,
+                    &layer->o));
     TRY(load_vector(loader, TENSOR_Q_BIAS, layer_index, q, &layer->q_bias));
     TRY(load_vector(loader, TENSOR_K_BIAS, layer_index, kv, &layer->k_bias));
     TRY(load_vector(loader, TENSOR_V_BIAS, layer_index, kv, &layer->v_bias));
@@ -82,11 +127,12 @@ static enum status load_attention(struct loader *loader, int layer_index, struct
 }
 
 static enum status load_mlp(struct loader *loader, const enum tensor_role roles[3], int layer_index,
-                            int expert, struct shard_range columns, struct mlp_shard *mlp_out) {
+                            int expert, struct shard_range columns, int64_t column_unit,
+                            struct mlp_shard *mlp_out) {
     const struct shard_range hidden = whole(loader->shard->spec->hidden_size);
-    TRY(load_matrix(loader, tensor(loader, roles[0], layer_index, expert), columns, hidden, &mlp_out->gate));
-    TRY(load_matrix(loader, tensor(loader, roles[1], layer_index, expert), columns, hidden, &mlp_out->up));
-    return load_matrix(loader, tensor(loader, roles[2], layer_index, expert), hidden, columns,
+    TRY(load_rows(loader, tensor(loader, roles[0], layer_index, expert), columns, &mlp_out->gate));
+    TRY(load_rows(loader, tensor(loader, roles[1], layer_index, expert), columns, &mlp_out->up));
+    return load_matrix(loader, tensor(loader, roles[2], layer_index, expert), hidden, columns, column_unit,
                        &mlp_out->down);
 }
 
@@ -97,10 +143,11 @@ static enum status load_experts(struct loader *loader, int layer_index, struct s
     struct mlp_shard *experts;
     TRY(ARENA_TAKE(loader->shard->memory, (size_t)spec->n_experts, &experts));
     for (int expert = 0; expert < spec->n_experts; expert++)
-        TRY(load_mlp(loader, roles, layer_index, expert, columns, &experts[expert]));
+        TRY(load_mlp(loader, roles, layer_index, expert, columns, loader->shard->map.expert_block,
+                     &experts[expert]));
     layer->experts = experts;
-    return load_matrix(loader, tensor(loader, TENSOR_ROUTER, layer_index, 0), whole(spec->n_experts),
-                       whole(spec->hidden_size), &layer->router);
+    return load_rows(loader, tensor(loader, TENSOR_ROUTER, layer_index, 0), whole(spec->n_experts),
+                     &layer->router);
 }
 
 static enum status load_layer(struct loader *loader, int layer_index, int rank, struct layer_shard *layer) {
@@ -110,13 +157,19 @@ static enum status load_layer(struct loader *loader, int layer_index, int rank, 
     TRY(load_vector(loader, TENSOR_MLP_NORM, layer_index, whole(shard->spec->hidden_size), &layer->mlp_norm));
     if (shard->spec->n_experts > 0)
         return load_experts(loader, layer_index, shard_map_expert(&shard->map, rank), layer);
-    return load_mlp(loader, roles, layer_index, 0, shard_map_mlp(&shard->map, rank), &layer->mlp);
+    return load_mlp(loader, roles, layer_index, 0, shard_map_mlp(&shard->map, rank), shard->map.mlp_block,
+                    &layer->mlp);
 }
 
 static enum status load_rope(struct loader *loader) {
     struct model_shard *shard = loader->shard;
+    const int32_t n = shard->spec->head_dim / 2;
     const float *divisors = NULL;
-    TRY(load_vector(loader, TENSOR_ROPE_FACTORS, 0, whole(shard->spec->head_dim / 2), &divisors));
+    TRY(load_vector(loader, TENSOR_ROPE_FACTORS, 0, whole(n), &divisors));
+    for (int32_t i = 0; divisors && i < n; i++)
+        if (!isfinite(divisors[i]) || divisors[i] <= 0)
+            return FAIL(STATUS_BAD_INPUT, "%s: element %d is %g; a frequency's divisor must be above 0",
+                        tensor(loader, TENSOR_ROPE_FACTORS, 0, 0)->name, i, (double)divisors[i]);
     return rope_create(&shard->spec->rope, shard->spec->head_dim, divisors, shard->memory, &shard->rope);
 }
 
@@ -127,8 +180,7 @@ static enum status load_all(struct loader *loader, int rank) {
     for (int layer = 0; layer < spec->n_layers; layer++)
         TRY(load_layer(loader, layer, rank, &shard->layers[layer]));
     TRY(load_vector(loader, TENSOR_FINAL_NORM, 0, whole(spec->hidden_size), &shard->final_norm));
-    TRY(load_matrix(loader, tensor(loader, TENSOR_OUTPUT, 0, 0), shard->vocab, whole(spec->hidden_size),
-                    &shard->output));
+    TRY(load_rows(loader, tensor(loader, TENSOR_OUTPUT, 0, 0), shard->vocab, &shard->output));
     TRY(load_rope(loader));
     arena_seal(shard->memory);
     return STATUS_OK;

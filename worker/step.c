@@ -147,10 +147,8 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
                                      });
     if (message_words > 0) allreduce_min_u32_begin(worker->comm, worker->selection.messages, message_words);
 
-    const struct model_spec *spec = worker->shard->spec;
-    const int64_t group_columns = (int64_t)(spec->n_heads / spec->n_kv_heads) * spec->head_dim;
     residual_begin(worker->residual, n_rows);
-    residual_add_product(worker->residual, &layer->o, group_columns, act->attended);
+    residual_add_product(worker->residual, &layer->o, worker->shard->map.head_block, act->attended);
     residual_finish(worker->residual, act->x);
     add_output_bias(worker, layer->o_bias);
 
