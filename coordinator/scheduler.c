@@ -1,0 +1,174 @@
+#include "coordinator/scheduler.h"
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/timer.h"
+
+struct scheduler {
+    const struct engine *engine;
+    struct arena *memory;
+    struct sequence **slots; /* [max_slots]; NULL: free */
+    int32_t *freed;          /* [max_slots] to be freed with the next plan */
+    int32_t n_freed;
+    struct step_span *spans;   /* [max_slots] of the plan being made */
+    struct sequence **planned; /* [max_slots] whose spans they are */
+    int32_t n_planned;
+    bool keep_slots;
+    struct scheduler_totals totals;
+};
+
+enum status scheduler_create(const struct engine *engine, struct scheduler **scheduler_out) {
+    struct arena *memory;
+    TRY(arena_create("the scheduler", &memory));
+    const size_t n = (size_t)engine->limits.max_slots;
+    struct scheduler *scheduler = NULL;
+    enum status status;
+    TRY_GOTO(ARENA_TAKE(memory, 1, &scheduler), fail);
+    TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->slots), fail);
+    TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->freed), fail);
+    TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->spans), fail);
+    TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->planned), fail);
+    scheduler->engine = engine;
+    scheduler->memory = memory;
+    *scheduler_out = scheduler;
+    return STATUS_OK;
+fail:
+    arena_destroy(memory);
+    return status;
+}
+
+void scheduler_destroy(struct scheduler *scheduler) {
+    if (scheduler) arena_destroy(scheduler->memory);
+}
+
+static int32_t free_slot(const struct scheduler *scheduler) {
+    for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++)
+        if (!scheduler->slots[slot]) return slot;
+    return -1;
+}
+
+bool scheduler_has_room(const struct scheduler *scheduler) {
+    return free_slot(scheduler) >= 0;
+}
+
+void scheduler_add(struct scheduler *scheduler, struct sequence *sequence) {
+    const int32_t slot = free_slot(scheduler);
+    CHECK(slot >= 0);
+    sequence->slot = slot;
+    scheduler->slots[slot] = sequence;
+}
+
+int32_t scheduler_active(const struct scheduler *scheduler) {
+    int32_t n = 0;
+    for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++)
+        n += scheduler->slots[slot] != NULL;
+    return n;
+}
+
+void scheduler_set_keep_slots(struct scheduler *scheduler, bool keep) {
+    scheduler->keep_slots = keep;
+}
+
+struct scheduler_totals scheduler_totals(const struct scheduler *scheduler) {
+    return scheduler->totals;
+}
+
+void scheduler_reset_totals(struct scheduler *scheduler) {
+    scheduler->totals = (struct scheduler_totals){0};
+}
+
+/* Adds the spans of the sequences that are (or are not) decoding while there is room; returns what is left.
+ */
+static int32_t plan_sequences(struct scheduler *scheduler, bool decoding, int32_t room) {
+    for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots && room > 0; slot++) {
+        struct sequence *sequence = scheduler->slots[slot];
+        if (!sequence || sequence->decoding != decoding) continue;
+        struct step_span *span = &scheduler->spans[scheduler->n_planned];
+        *span = (struct step_span){.inverse_temperature = 1};
+        sequence->plan(sequence->self, room, span);
+        CHECK(span->n_tokens >= 1 && span->n_tokens <= room);
+        span->slot = slot;
+        room -= span->n_tokens;
+        scheduler->planned[scheduler->n_planned++] = sequence;
+    }
+    return room;
+}
+
+static struct step_plan make_plan(struct scheduler *scheduler) {
+    scheduler->n_planned = 0;
+    const int32_t room = plan_sequences(scheduler, true, scheduler->engine->limits.max_tokens);
+    plan_sequences(scheduler, false, room);
+    int32_t n_candidates = 1;
+    for (int32_t i = 0; i < scheduler->n_planned; i++)
+        if (scheduler->planned[i]->n_candidates > n_candidates)
+            n_candidates = scheduler->planned[i]->n_candidates;
+    return (struct step_plan){
+        .kind = STEP_COMPUTE,
+        .n_candidates = n_candidates,
+        .n_spans = scheduler->n_planned,
+        .spans = scheduler->spans,
+        .n_freed_slots = scheduler->n_freed,
+        .freed_slots = scheduler->freed,
+    };
+}
+
+static void count_step(struct scheduler *scheduler, const struct step_result *result, double seconds) {
+    struct scheduler_totals *totals = &scheduler->totals;
+    int64_t prefill = 0, decode = 0;
+    for (int32_t i = 0; i < scheduler->n_planned; i++) {
+        const struct step_span *span = &scheduler->spans[i];
+        if (span->phase == SPAN_PREFILL) {
+            prefill += span->n_tokens;
+            continue;
+        }
+        decode++;
+        totals->cached_tokens = span->first_position + 1;
+        totals->attended_tokens = result->attended_tokens;
+    }
+    totals->prefill_tokens += prefill;
+    if (prefill > 0) {
+        totals->prefill_seconds += seconds;
+        return;
+    }
+    totals->decode_steps++;
+    totals->decode_tokens += decode;
+    totals->decode_seconds += seconds;
+    totals->decode_times.compute += result->times.compute;
+    totals->decode_times.sync += result->times.sync;
+    totals->decode_times.select += result->times.select;
+}
+
+/* Hands the rows to the sequences, in plan order. */
+static enum status deliver(struct scheduler *scheduler, const struct step_result *result) {
+    int32_t first_row = 0;
+    for (int32_t i = 0; i < scheduler->n_planned; i++) {
+        struct sequence *sequence = scheduler->planned[i];
+        const int32_t n_rows = scheduler->spans[i].n_logits_rows;
+        TRY(sequence->take(sequence->self, scheduler->engine, result->rows + first_row, n_rows, first_row));
+        first_row += n_rows;
+    }
+    return STATUS_OK;
+}
+
+void scheduler_retire(struct scheduler *scheduler) {
+    for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++) {
+        struct sequence *sequence = scheduler->slots[slot];
+        if (!sequence || !sequence->finished(sequence->self)) continue;
+        scheduler->slots[slot] = NULL;
+        if (!scheduler->keep_slots) scheduler->freed[scheduler->n_freed++] = slot;
+    }
+}
+
+enum status scheduler_step(struct scheduler *scheduler) {
+    const double begin = timer_seconds();
+    const struct step_plan plan = make_plan(scheduler);
+    const struct step_result *result;
+    TRY(scheduler->engine->step(scheduler->engine->self, &plan, &result));
+    scheduler->n_freed = 0;
+    const double end = timer_seconds();
+    count_step(scheduler, result, end - begin);
+    TRY(deliver(scheduler, result));
+    scheduler_retire(scheduler);
+    scheduler->totals.sample_seconds += timer_seconds() - end;
+    return STATUS_OK;
+}
