@@ -1,0 +1,156 @@
+/* `caucus score`: log probabilities of given tokens, as other implementations would compute them. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "base/progress.h"
+#include "coordinator/commands.h"
+#include "coordinator/scheduler.h"
+#include "coordinator/score_line.h"
+#include "coordinator/score_sequence.h"
+
+static const size_t MAX_INPUT_BYTES = (size_t)4 << 30;
+
+/* A line on its way through the engine. Lines are written in the order in which they came. */
+struct job {
+    struct job *next;
+    struct score_line line;
+    struct score_sequence sequence;
+};
+
+struct score_run {
+    const struct config *config;
+    const struct engine *engine;
+    struct score_context context;
+    struct scheduler *scheduler;
+    struct bytes input;
+    size_t input_read;
+    int64_t n_lines;
+    struct job *oldest, *newest;
+    struct bytes text; /* of the output line being written */
+    FILE *output;
+    struct progress progress;
+};
+
+/* The next line that is not blank; false at the end. */
+static bool next_line(struct score_run *run, const char **line_out, size_t *size_out) {
+    while (run->input_read < run->input.size) {
+        const char *line = run->input.data + run->input_read;
+        const size_t left = run->input.size - run->input_read;
+        const char *end = memchr(line, '\n', left);
+        const size_t size = end ? (size_t)(end - line) : left;
+        run->input_read += size + (end != NULL);
+        run->n_lines++;
+        if (strspn(line, " \t\r") < size) {
+            *line_out = line;
+            *size_out = size;
+            return true;
+        }
+    }
+    return false;
+}
+
+static enum status start_job(struct score_run *run, const char *text, size_t size) {
+    struct job *job = calloc(1, sizeof *job);
+    if (!job) return FAIL(STATUS_NO_MEMORY, "out of memory for input line %lld", (long long)run->n_lines);
+    enum status status = score_line_parse(text, size, run->n_lines, &run->context, &job->line);
+    if (status == STATUS_OK) status = score_sequence_begin(&job->sequence, &job->line, &run->context);
+    if (status != STATUS_OK) {
+        score_line_free(&job->line);
+        free(job);
+        return status;
+    }
+    scheduler_add(run->scheduler, &job->sequence.sequence);
+    if (run->newest)
+        run->newest->next = job;
+    else
+        run->oldest = job;
+    run->newest = job;
+    return STATUS_OK;
+}
+
+static void end_oldest_job(struct score_run *run) {
+    struct job *job = run->oldest;
+    run->oldest = job->next;
+    if (!run->oldest) run->newest = NULL;
+    score_sequence_end(&job->sequence);
+    score_line_free(&job->line);
+    free(job);
+}
+
+static enum status write_finished_jobs(struct score_run *run) {
+    while (run->oldest && run->oldest->sequence.sequence.finished(&run->oldest->sequence)) {
+        bytes_clear(&run->text);
+        TRY(score_line_print(&run->oldest->line, &run->context, &run->text));
+        if (fwrite(run->text.data, 1, run->text.size, run->output) != run->text.size ||
+            fflush(run->output) != 0)
+            return FAIL(STATUS_IO, "cannot write the scores: %s", strerror(errno));
+        end_oldest_job(run);
+    }
+    return STATUS_OK;
+}
+
+static enum status score_all(struct score_run *run) {
+    bool more = true;
+    while (more || scheduler_active(run->scheduler) > 0) {
+        const char *line;
+        size_t size;
+        while (more && scheduler_has_room(run->scheduler)) {
+            more = next_line(run, &line, &size);
+            if (more) TRY(start_job(run, line, size));
+        }
+        if (scheduler_active(run->scheduler) == 0) break;
+        TRY(scheduler_step(run->scheduler));
+        TRY(write_finished_jobs(run));
+        progress_update(&run->progress, run->input_read);
+    }
+    return STATUS_OK;
+}
+
+static enum status open_output(struct score_run *run) {
+    const char *path = run->config->output;
+    const bool standard_output = !path || strcmp(path, "-") == 0;
+    run->output = standard_output ? stdout : fopen(path, "w");
+    if (!run->output) return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
+    return STATUS_OK;
+}
+
+static enum status close_output(struct score_run *run) {
+    if (!run->output || run->output == stdout) return STATUS_OK;
+    if (fclose(run->output) != 0)
+        return FAIL(STATUS_IO, "cannot write %s: %s", run->config->output, strerror(errno));
+    return STATUS_OK;
+}
+
+static enum status run_score(struct score_run *run) {
+    TRY(file_read_all(run->config->input ? run->config->input : "-", MAX_INPUT_BYTES, &run->input));
+    TRY(open_output(run));
+    TRY(scheduler_create(run->engine, &run->scheduler));
+    progress_begin(&run->progress, "scoring", run->input.size, run->output != stdout);
+    const enum status status = score_all(run);
+    progress_end(&run->progress);
+    return status;
+}
+
+enum status command_score(const struct config *config, const struct engine *engine) {
+    struct score_run run = {
+        .config = config,
+        .engine = engine,
+        .context = {.model = config->model,
+                    .context_length = engine->limits.context_length,
+                    .vocab_size = engine->limits.vocab_size,
+                    .logits_positions = config->logits_positions,
+                    .n_logits_positions = config->n_logits_positions},
+    };
+    enum status status = run_score(&run);
+    while (run.oldest)
+        end_oldest_job(&run);
+    scheduler_destroy(run.scheduler);
+    bytes_free(&run.input);
+    bytes_free(&run.text);
+    tokenizer_close(run.context.tokenizer);
+    const enum status closed = close_output(&run);
+    return status == STATUS_OK ? closed : status;
+}

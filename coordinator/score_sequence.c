@@ -1,0 +1,75 @@
+#include "coordinator/score_sequence.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void plan(void *self, int32_t room, struct step_span *span_out) {
+    struct score_sequence *score = self;
+    const struct score_line *line = score->line;
+    const int32_t first = score->n_planned;
+    const bool prefill = first < line->n_prompt;
+    const int32_t left = prefill ? line->n_prompt - first : 1;
+    const int32_t n = left < room ? left : room;
+    span_out->phase = prefill ? SPAN_PREFILL : SPAN_DECODE;
+    span_out->first_position = first;
+    span_out->n_tokens = n;
+    span_out->tokens = line->ids + first;
+    span_out->n_logits_rows = n;
+    span_out->targets = score->targets + first;
+    score->n_planned = first + n;
+    score->sequence.decoding = score->n_planned >= line->n_prompt;
+}
+
+static enum status fetch_wanted_logits(struct score_sequence *score, const struct engine *engine,
+                                       int64_t position, int32_t row) {
+    for (size_t i = 0; i < score->context->n_logits_positions; i++)
+        if (score->context->logits_positions[i] == position)
+            TRY(engine->fetch_logits(engine->self, row,
+                                     score->line->logits + i * (size_t)score->context->vocab_size));
+    return STATUS_OK;
+}
+
+static enum status take(void *self, const struct engine *engine, const struct logits_row *rows,
+                        int32_t n_rows, int32_t first_row) {
+    struct score_sequence *score = self;
+    for (int32_t i = 0; i < n_rows; i++) {
+        const struct logits_row *row = &rows[i];
+        const int32_t position = score->n_scored++;
+        if (!row->finite)
+            return FAIL(
+                STATUS_INTERNAL,
+                "input line %lld: the logits after token %d are not finite; the weights may be damaged, or "
+                "try --numerics fast",
+                (long long)score->line->number, position);
+        score->line->argmax[position] = row->candidates[0].token;
+        score->line->logprobs[position] =
+            (float)((double)row->target_logit - (double)row->max_logit - log(row->sum_exp));
+        TRY(fetch_wanted_logits(score, engine, position, first_row + i));
+    }
+    return STATUS_OK;
+}
+
+static bool finished(const void *self) {
+    const struct score_sequence *score = self;
+    return score->n_scored == score->line->n;
+}
+
+enum status score_sequence_begin(struct score_sequence *score, struct score_line *line,
+                                 const struct score_context *context) {
+    int32_t *targets = calloc((size_t)line->n, sizeof *targets);
+    if (!targets) return FAIL(STATUS_NO_MEMORY, "out of memory for input line %lld", (long long)line->number);
+    memcpy(targets, line->ids + 1, ((size_t)line->n - 1) * sizeof *targets);
+    *score = (struct score_sequence){
+        .sequence = {.self = score, .plan = plan, .take = take, .finished = finished, .n_candidates = 1},
+        .line = line,
+        .context = context,
+        .targets = targets,
+    };
+    return STATUS_OK;
+}
+
+void score_sequence_end(struct score_sequence *score) {
+    free(score->targets);
+    score->targets = NULL;
+}

@@ -1,0 +1,24 @@
+/* coordinator/score_sequence.h - scores a line's tokens: the prompt densely, the rest one by one with the
+ * given token forced.
+ *
+ * Memory:  borrows the line and writes its results into it.
+ * Threads: main thread only.
+ * Ranks:   rank 0. */
+#pragma once
+
+#include "base/status.h"
+#include "coordinator/scheduler.h"
+#include "coordinator/score_line.h"
+
+struct score_sequence {
+    struct sequence sequence; /* what the scheduler gets */
+    struct score_line *line;
+    const struct score_context *context;
+    int32_t *targets;  /* [n] the successor of each token, 0 for the last */
+    int32_t n_planned; /* tokens given to the engine so far */
+    int32_t n_scored;  /* tokens whose row has come back */
+};
+
+NODISCARD enum status score_sequence_begin(struct score_sequence *score, struct score_line *line,
+                                           const struct score_context *context);
+void score_sequence_end(struct score_sequence *score);
