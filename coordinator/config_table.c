@@ -165,8 +165,9 @@ static const struct option options[] = {
      .metavar = "N", .doc = "tokens of one step, parts of prompts included", .commands = ENGINE,
      .group = GROUP_ENGINE},
     {"parallel", .kind = OPTION_INT32, FIELD(parallel), .initial = "0",
-     .initial_doc = "as many as there are prompts", .min = 1, .max = CONFIG_MAX_PARALLEL, .metavar = "N",
-     .doc = "sequences computed side by side", .commands = RUN | PLAN, .group = GROUP_ENGINE},
+     .initial_doc = "as many as there are prompts, up to 64", .min = 1, .max = CONFIG_MAX_PARALLEL,
+     .metavar = "N", .doc = "sequences computed side by side", .commands = ENGINE | PLAN,
+     .group = GROUP_ENGINE},
 
     {"json", .kind = OPTION_FLAG, FIELD(json), .doc = "print one JSON object instead of text",
      .commands = RUN | TOKENIZE | PLAN | INSPECT, .group = GROUP_OUTPUT},

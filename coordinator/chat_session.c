@@ -1,0 +1,118 @@
+/* The interactive side of `caucus run`: a dialogue at the terminal. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "coordinator/answer_printer.h"
+#include "coordinator/run_prompts.h"
+#include "coordinator/run_session.h"
+
+/* A dialogue grows by two messages a turn; contents are owned here. */
+struct dialogue {
+    struct chat_message *messages;
+    size_t n, capacity;
+    struct token_list cached; /* tokens whose keys and values slot 0 holds */
+    uint64_t n_answers;
+};
+
+static enum status add_message(struct dialogue *dialogue, const char *role, const char *content) {
+    if (dialogue->n == dialogue->capacity) {
+        const size_t capacity = dialogue->capacity ? 2 * dialogue->capacity : 16;
+        struct chat_message *messages = realloc(dialogue->messages, capacity * sizeof *messages);
+        if (!messages) return FAIL(STATUS_NO_MEMORY, "out of memory for the dialogue");
+        dialogue->messages = messages;
+        dialogue->capacity = capacity;
+    }
+    char *copy = strdup(content);
+    if (!copy) return FAIL(STATUS_NO_MEMORY, "out of memory for the dialogue");
+    dialogue->messages[dialogue->n++] = (struct chat_message){role, copy};
+    return STATUS_OK;
+}
+
+static void free_dialogue(struct dialogue *dialogue) {
+    for (size_t i = 0; i < dialogue->n; i++)
+        free((void *)(uintptr_t)dialogue->messages[i].content);
+    free(dialogue->messages);
+    token_list_free(&dialogue->cached);
+}
+
+/* A model without a chat format just continues what is typed. */
+static enum status next_prompt(struct run_session *session, const struct dialogue *dialogue,
+                               struct prompt *prompt) {
+    if (session->format != CHAT_RAW)
+        return prompt_from_messages(session->config, session->tokenizer, session->format, dialogue->messages,
+                                    dialogue->n, prompt);
+    const char *text = dialogue->messages[dialogue->n - 1].content;
+    const struct tokenizer_encode_options options = {.add_special = true, .parse_special = true};
+    *prompt = (struct prompt){0};
+    const enum status status =
+        tokenizer_encode(session->tokenizer, text, strlen(text), options, &prompt->ids);
+    if (status != STATUS_OK) token_list_free(&prompt->ids);
+    return status;
+}
+
+/* The tokens at the start of the prompt that need not be computed again; at least one always is. */
+static int32_t reusable_tokens(const struct dialogue *dialogue, const struct token_list *prompt) {
+    size_t n = 0;
+    while (n < dialogue->cached.n && n + 1 < prompt->n && dialogue->cached.ids[n] == prompt->ids[n])
+        n++;
+    return (int32_t)n;
+}
+
+static enum status remember_cached(struct dialogue *dialogue, const struct generation *generation) {
+    const struct generation_view view = generation_view(generation);
+    token_list_free(&dialogue->cached);
+    for (int32_t i = 0; i < view.n_computed; i++)
+        TRY(token_list_append(&dialogue->cached, view.prompt[i])); /* the generated ids follow the prompt's */
+    return STATUS_OK;
+}
+
+static enum status answer(struct run_session *session, struct dialogue *dialogue, struct prompt *prompt,
+                          struct answer_printer *printer) {
+    struct generation_options options = run_session_options(session, dialogue->n_answers++);
+    options.sink = answer_printer_sink(printer);
+    const int32_t n_cached = reusable_tokens(dialogue, &prompt->ids);
+    struct generation *generation;
+    TRY(generation_create(&options, session->engine, session->tokenizer, &prompt->ids, n_cached,
+                          &generation));
+    scheduler_add(session->scheduler, generation_sequence(generation));
+    enum status status = run_session_finish_all(session, &generation, 1);
+    if (status == STATUS_OK) status = answer_printer_finish(printer);
+    if (status == STATUS_OK) status = remember_cached(dialogue, generation);
+    if (status == STATUS_OK) status = add_message(dialogue, "assistant", generation_view(generation).text);
+    generation_destroy(generation);
+    return status;
+}
+
+static enum status take_turn(struct run_session *session, struct dialogue *dialogue, const char *line) {
+    scheduler_reset_totals(session->scheduler);
+    TRY(add_message(dialogue, "user", line));
+    struct prompt prompt;
+    TRY(next_prompt(session, dialogue, &prompt));
+    struct answer_printer *printer = NULL;
+    enum status status = answer_printer_create(session->config, prompt.thinking, &printer);
+    if (status == STATUS_OK) status = answer(session, dialogue, &prompt, printer);
+    if (status == STATUS_OK) status = run_session_report(session);
+    answer_printer_destroy(printer);
+    token_list_free(&prompt.ids);
+    return status;
+}
+
+enum status run_session_chat(struct run_session *session) {
+    struct dialogue dialogue = {0};
+    struct bytes line = {0};
+    enum status status = STATUS_OK;
+    scheduler_set_keep_slots(session->scheduler, true);
+    if (session->config->system_prompt)
+        status = add_message(&dialogue, "system", session->config->system_prompt);
+    fprintf(stderr, "Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, ends the chat.\n");
+    for (bool end = false; status == STATUS_OK;) {
+        status = console_read_line(session->console, "> ", &line, &end);
+        if (status != STATUS_OK || end) break;
+        if (line.size > 0) status = take_turn(session, &dialogue, line.data);
+    }
+    bytes_free(&line);
+    free_dialogue(&dialogue);
+    return status;
+}

@@ -1,0 +1,117 @@
+/* `caucus run`: answers prompts, or chats. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/terminal.h"
+#include "coordinator/answer_printer.h"
+#include "coordinator/commands.h"
+#include "coordinator/run_prompts.h"
+#include "coordinator/run_report.h"
+#include "coordinator/run_session.h"
+
+/* The answers of one call, in the order of their prompts. */
+struct answers {
+    struct generation **generations;  /* [n]; NULL: not begun */
+    struct answer_printer **printers; /* [n]; NULL: nothing is streamed */
+    size_t n;
+    size_t n_begun;
+};
+
+/* Text is streamed where there is one answer; several would mix, so each is printed when all are done. */
+static bool streams(const struct config *config, const struct answers *answers) {
+    return answers->n == 1 && !config->json;
+}
+
+static enum status begin_answer(struct run_session *session, struct answers *answers, struct prompt *prompt) {
+    const size_t i = answers->n_begun;
+    struct generation_options options = run_session_options(session, i);
+    if (!session->config->json) {
+        TRY(answer_printer_create(session->config, prompt->thinking, &answers->printers[i]));
+        if (streams(session->config, answers)) options.sink = answer_printer_sink(answers->printers[i]);
+    }
+    TRY(generation_create(&options, session->engine, session->tokenizer, &prompt->ids, 0,
+                          &answers->generations[i]));
+    scheduler_add(session->scheduler, generation_sequence(answers->generations[i]));
+    answers->n_begun++;
+    return STATUS_OK;
+}
+
+/* Runs all prompts, as many side by side as there are slots. */
+static enum status run_all(struct run_session *session, struct answers *answers,
+                           struct run_prompts *prompts) {
+    while (answers->n_begun < answers->n) {
+        if (scheduler_has_room(session->scheduler)) {
+            TRY(begin_answer(session, answers, &prompts->prompts[answers->n_begun]));
+            continue;
+        }
+        TRY(scheduler_step(session->scheduler));
+        if (console_interrupted(session->console)) break;
+    }
+    return run_session_finish_all(session, answers->generations, answers->n_begun);
+}
+
+static enum status print_answer(const struct config *config, const struct answers *answers, size_t i,
+                                const struct scheduler_totals *totals) {
+    const struct generation_view view = generation_view(answers->generations[i]);
+    if (config->json) {
+        struct bytes text = {0};
+        enum status status = run_report_json(answers->generations[i], totals, &text);
+        if (status == STATUS_OK && fwrite(text.data, 1, text.size, stdout) != text.size)
+            status = FAIL(STATUS_IO, "cannot write the answer: %s", strerror(errno));
+        bytes_free(&text);
+        return status;
+    }
+    if (!streams(config, answers)) {
+        printf("%s--- answer %zu of %zu\n", i > 0 ? "\n" : "", i + 1, answers->n);
+        const struct text_sink sink = answer_printer_sink(answers->printers[i]);
+        TRY(sink.write(sink.self, view.text, view.text_size));
+    }
+    return answer_printer_finish(answers->printers[i]);
+}
+
+static enum status answer_prompts(struct run_session *session, struct run_prompts *prompts,
+                                  struct answers *answers) {
+    TRY(run_all(session, answers, prompts));
+    const struct scheduler_totals totals = scheduler_totals(session->scheduler);
+    for (size_t i = 0; i < answers->n_begun; i++)
+        TRY(print_answer(session->config, answers, i, &totals));
+    if (fflush(stdout) != 0) return FAIL(STATUS_IO, "cannot write the answer: %s", strerror(errno));
+    return run_session_report(session);
+}
+
+static void free_answers(struct answers *answers) {
+    for (size_t i = 0; i < answers->n; i++) {
+        if (answers->generations) generation_destroy(answers->generations[i]);
+        if (answers->printers) answer_printer_destroy(answers->printers[i]);
+    }
+    free(answers->generations);
+    free(answers->printers);
+}
+
+static enum status run_prompts(struct run_session *session) {
+    struct run_prompts prompts;
+    TRY(run_prompts_read(session->config, session->tokenizer, session->format, &prompts));
+    struct answers answers = {
+        .generations = calloc(prompts.n, sizeof *answers.generations),
+        .printers = calloc(prompts.n, sizeof *answers.printers),
+        .n = prompts.n,
+    };
+    const enum status status = answers.generations && answers.printers
+                                   ? answer_prompts(session, &prompts, &answers)
+                                   : FAIL(STATUS_NO_MEMORY, "out of memory for %zu answers", prompts.n);
+    free_answers(&answers);
+    run_prompts_free(&prompts);
+    return status;
+}
+
+enum status command_run(const struct config *config, const struct engine *engine) {
+    struct run_session session;
+    TRY(run_session_open(config, engine, &session));
+    const bool given = config->prompts.n > 0 || config->prompt_file;
+    const bool chat = config->interactive || (!given && terminal_is_terminal(0));
+    const enum status status = chat ? run_session_chat(&session) : run_prompts(&session);
+    run_session_close(&session);
+    return status;
+}

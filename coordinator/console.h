@@ -1,0 +1,29 @@
+/* coordinator/console.h - the person at the terminal: lines typed, and Ctrl-C that stops an answer.
+ *
+ * Without a launcher Ctrl-C arrives as SIGINT. mpirun would take that signal as the order to kill the job,
+ * so under mpirun the console makes Ctrl-C an ordinary byte of the terminal that ends the input line; mpirun
+ * hands it on to rank 0's standard input, where console_interrupted finds it. The terminal's settings are
+ * put back by console_close.
+ *
+ * Memory:  the console owns its input buffer.
+ * Threads: one console per process; main thread only.
+ * Ranks:   rank 0. */
+#pragma once
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+#include "base/status.h"
+
+struct console;
+
+NODISCARD enum status console_open(struct console **console_out);
+void console_close(struct console *console); /* NULL is allowed */
+
+/* Was Ctrl-C pressed since the last call? Does not wait. What was typed before it is dropped. */
+bool console_interrupted(struct console *console);
+
+/* Shows `prompt` on standard error and waits for a line (without its newline). *end_out: nothing more will
+ * come (end of input, or Ctrl-C at the prompt). Lines that end in a backslash go on in the next. */
+NODISCARD enum status console_read_line(struct console *console, const char *prompt, struct bytes *line,
+                                        bool *end_out);

@@ -1,0 +1,261 @@
+#include "coordinator/generation.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "coordinator/stop_matcher.h"
+
+struct generation {
+    struct sequence sequence;
+    struct generation_options options;
+    int32_t context_length;
+    struct sampler *sampler;
+    struct detokenizer *detokenizer;
+    struct stop_matcher *stop_matcher;
+
+    struct token_list tokens; /* prompt, then what was generated */
+    int32_t n_prompt;
+    int32_t n_planned; /* tokens given to the engine, or in the slot from before */
+    enum finish_reason finish_reason;
+
+    struct bytes decoded; /* scratch: text of the newest token */
+    struct bytes text;    /* certain not to be a stop string */
+
+    float *logprobs;           /* [generated so far], grown with the tokens */
+    struct sampled_token *top; /* [generated so far, n_logprobs] */
+    size_t logprobs_capacity;  /* tokens */
+};
+
+const char *finish_reason_name(enum finish_reason reason) {
+    static const char *const names[] = {[FINISH_NONE] = "none",
+                                        [FINISH_STOP] = "stop",
+                                        [FINISH_LENGTH] = "length",
+                                        [FINISH_CANCELLED] = "cancelled"};
+    return names[reason];
+}
+
+static int32_t n_generated(const struct generation *generation) {
+    return (int32_t)generation->tokens.n - generation->n_prompt;
+}
+
+static bool finished(const void *self) {
+    const struct generation *generation = self;
+    return generation->finish_reason != FINISH_NONE;
+}
+
+static void plan(void *self, int32_t room, struct step_span *span_out) {
+    struct generation *generation = self;
+    const int32_t first = generation->n_planned;
+    const bool prefill = first < generation->n_prompt;
+    const int32_t left = prefill ? generation->n_prompt - first : 1;
+    const int32_t n = left < room ? left : room;
+    generation->n_planned = first + n;
+    const bool reaches_end = generation->n_planned == (int32_t)generation->tokens.n;
+    span_out->phase = prefill ? SPAN_PREFILL : SPAN_DECODE;
+    span_out->first_position = first;
+    span_out->n_tokens = n;
+    span_out->tokens = generation->tokens.ids + first;
+    span_out->n_logits_rows = reaches_end ? 1 : 0;
+    span_out->inverse_temperature = sampler_inverse_temperature(&generation->options.sampler);
+    generation->sequence.decoding = generation->n_planned >= generation->n_prompt;
+}
+
+static enum status keep_logprobs(struct generation *generation, const struct logits_row *row, float logprob) {
+    const int32_t n_top = generation->options.n_logprobs;
+    if (n_top < 0) return STATUS_OK;
+    const size_t n = (size_t)n_generated(generation);
+    if (n == generation->logprobs_capacity) {
+        const size_t capacity = n ? 2 * n : 64;
+        float *logprobs = realloc(generation->logprobs, capacity * sizeof *logprobs);
+        if (logprobs) generation->logprobs = logprobs;
+        const size_t row_bytes = ((size_t)n_top + 1) * sizeof *generation->top;
+        struct sampled_token *top = realloc(generation->top, capacity * row_bytes);
+        if (top) generation->top = top;
+        if (!logprobs || !top) return FAIL(STATUS_NO_MEMORY, "out of memory for log probabilities");
+        generation->logprobs_capacity = capacity;
+    }
+    generation->logprobs[n] = logprob;
+    struct sampled_token *best = generation->top + n * (size_t)n_top;
+    for (int32_t i = logits_row_top(row, n_top, best); i < n_top; i++)
+        best[i] = (struct sampled_token){.token = -1};
+    return STATUS_OK;
+}
+
+static bool is_end_of_sequence(const struct generation *generation, int32_t token) {
+    for (int32_t i = 0; i < generation->options.n_eos; i++)
+        if (generation->options.eos_ids[i] == token) return true;
+    return false;
+}
+
+/* Text that is certain goes out. */
+static enum status emit(struct generation *generation, size_t from) {
+    const struct text_sink *sink = &generation->options.sink;
+    if (!sink->write || generation->text.size == from) return STATUS_OK;
+    return sink->write(sink->self, generation->text.data + from, generation->text.size - from);
+}
+
+/* Sends the newest decoded bytes through the matcher. */
+static enum status match_decoded(struct generation *generation) {
+    if (generation->decoded.size == 0) return STATUS_OK;
+    return stop_matcher_push(generation->stop_matcher, generation->decoded.data, generation->decoded.size,
+                             &generation->text);
+}
+
+/* The token's text goes out as far as it is certain; a complete stop string ends the answer. */
+static enum status add_text(struct generation *generation, int32_t token) {
+    const size_t before = generation->text.size;
+    bytes_clear(&generation->decoded);
+    TRY(detokenizer_push(generation->detokenizer, token, &generation->decoded));
+    TRY(match_decoded(generation));
+    if (stop_matcher_match(generation->stop_matcher)) generation->finish_reason = FINISH_STOP;
+    return emit(generation, before);
+}
+
+/* What the detokenizer and the matcher still hold back, once nothing more will come. */
+static enum status flush_text(struct generation *generation) {
+    const size_t before = generation->text.size;
+    bytes_clear(&generation->decoded);
+    TRY(detokenizer_finish(generation->detokenizer, &generation->decoded));
+    TRY(match_decoded(generation));
+    TRY(stop_matcher_finish(generation->stop_matcher, &generation->text));
+    return emit(generation, before);
+}
+
+static enum status accept(struct generation *generation, int32_t token) {
+    TRY(token_list_append(&generation->tokens, token));
+    sampler_accept(generation->sampler, token);
+    if (is_end_of_sequence(generation, token)) {
+        generation->finish_reason = FINISH_STOP;
+        return flush_text(generation);
+    }
+    TRY(add_text(generation, token));
+    if (generation->finish_reason != FINISH_NONE) return STATUS_OK;
+    const bool enough = n_generated(generation) == generation->options.max_tokens;
+    const bool full = (int64_t)generation->tokens.n >= generation->context_length;
+    if (!enough && !full) return STATUS_OK;
+    generation->finish_reason = FINISH_LENGTH;
+    return flush_text(generation);
+}
+
+/* A row of the engine's last step, as the sampler fetches it. */
+struct row_source {
+    const struct engine *engine;
+    int32_t row;
+};
+
+static enum status fetch_row(void *self, float *logits) {
+    const struct row_source *source = self;
+    return source->engine->fetch_logits(source->engine->self, source->row, logits);
+}
+
+static enum status take(void *self, const struct engine *engine, const struct logits_row *rows,
+                        int32_t n_rows, int32_t first_row) {
+    struct generation *generation = self;
+    if (n_rows == 0) return STATUS_OK; /* the prompt goes on */
+    struct row_source source = {.engine = engine, .row = first_row};
+    const struct logits_source fetcher = {.self = &source, .fetch = fetch_row};
+    struct sampled_token token;
+    TRY(sampler_draw(generation->sampler, rows, (uint64_t)n_generated(generation), fetcher, &token));
+    TRY(keep_logprobs(generation, rows, token.logprob));
+    return accept(generation, token.token);
+}
+
+static enum status check_prompt(const struct engine *engine, const struct token_list *prompt) {
+    if (prompt->n == 0) return FAIL(STATUS_BAD_INPUT, "the prompt is empty: there is nothing to continue");
+    if ((int64_t)prompt->n >= engine->limits.context_length)
+        return FAIL(STATUS_BAD_INPUT,
+                    "the prompt has %zu tokens, which leaves no room in the context of %lld", prompt->n,
+                    (long long)engine->limits.context_length);
+    for (size_t i = 0; i < prompt->n; i++)
+        if (prompt->ids[i] < 0 || prompt->ids[i] >= engine->limits.vocab_size)
+            return FAIL(STATUS_BAD_INPUT,
+                        "the tokenizer gave token %d, but the model's vocabulary ends at %d", prompt->ids[i],
+                        engine->limits.vocab_size - 1);
+    return STATUS_OK;
+}
+
+static enum status set_up(struct generation *generation, const struct engine *engine,
+                          const struct tokenizer *tokenizer) {
+    const struct generation_options *options = &generation->options;
+    TRY(sampler_create(&options->sampler, engine->limits.vocab_size, &generation->sampler));
+    TRY(detokenizer_create(tokenizer, false, &generation->detokenizer));
+    TRY(stop_matcher_create(options->stop.items, options->stop.n, &generation->stop_matcher));
+    for (size_t i = 0; i < generation->tokens.n; i++)
+        sampler_accept(generation->sampler, generation->tokens.ids[i]);
+    return bytes_append(&generation->text, "", 0);
+}
+
+enum status generation_create(const struct generation_options *options, const struct engine *engine,
+                              const struct tokenizer *tokenizer, struct token_list *prompt, int32_t n_cached,
+                              struct generation **generation_out) {
+    TRY(check_prompt(engine, prompt));
+    CHECK(n_cached >= 0 && n_cached < (int32_t)prompt->n);
+    struct generation *generation = calloc(1, sizeof *generation);
+    if (!generation) return FAIL(STATUS_NO_MEMORY, "out of memory for an answer");
+    const int32_t wanted = sampler_candidates_wanted(&options->sampler);
+    *generation = (struct generation){
+        .sequence = {.self = generation,
+                     .plan = plan,
+                     .take = take,
+                     .finished = finished,
+                     .n_candidates = wanted > options->n_logprobs ? wanted : options->n_logprobs},
+        .options = *options,
+        .context_length = (int32_t)engine->limits.context_length,
+        .tokens = *prompt,
+        .n_prompt = (int32_t)prompt->n,
+        .n_planned = n_cached,
+    };
+    *prompt = (struct token_list){0};
+    const enum status status = set_up(generation, engine, tokenizer);
+    if (status != STATUS_OK) {
+        generation_destroy(generation);
+        return status;
+    }
+    *generation_out = generation;
+    return STATUS_OK;
+}
+
+void generation_destroy(struct generation *generation) {
+    if (!generation) return;
+    sampler_destroy(generation->sampler);
+    detokenizer_destroy(generation->detokenizer);
+    stop_matcher_destroy(generation->stop_matcher);
+    token_list_free(&generation->tokens);
+    bytes_free(&generation->decoded);
+    bytes_free(&generation->text);
+    free(generation->logprobs);
+    free(generation->top);
+    free(generation);
+}
+
+struct sequence *generation_sequence(struct generation *generation) {
+    return &generation->sequence;
+}
+
+enum status generation_cancel(struct generation *generation) {
+    if (generation->finish_reason != FINISH_NONE) return STATUS_OK;
+    generation->finish_reason = FINISH_CANCELLED;
+    return flush_text(generation);
+}
+
+enum finish_reason generation_finish_reason(const struct generation *generation) {
+    return generation->finish_reason;
+}
+
+struct generation_view generation_view(const struct generation *generation) {
+    const bool logprobs = generation->options.n_logprobs >= 0;
+    return (struct generation_view){
+        .prompt = generation->tokens.ids,
+        .n_prompt = generation->n_prompt,
+        .generated = generation->tokens.ids + generation->n_prompt,
+        .n_generated = n_generated(generation),
+        .text = generation->text.data,
+        .text_size = generation->text.size,
+        .logprobs = logprobs ? generation->logprobs : NULL,
+        .top = logprobs ? generation->top : NULL,
+        .n_top = logprobs ? generation->options.n_logprobs : 0,
+        .n_computed = generation->n_planned,
+        .n_fetches = sampler_fetches(generation->sampler),
+    };
+}
