@@ -1,0 +1,102 @@
+/* caucus - the program: parses on rank 0, tells the workers, runs the command, ends the job.
+ *
+ * Rank 0 decides everything. The other ranks learn whether the command runs the model, serve its plans if
+ * so, and leave with rank 0's exit status. */
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "cluster/comm.h"
+#include "cluster/engine.h"
+#include "coordinator/commands.h"
+#include "coordinator/config.h"
+#include "worker/worker.h"
+
+extern char **environ;
+
+/* What rank 0 tells everybody at the start. */
+struct start {
+    bool runs_model;
+    struct engine_config engine;
+};
+
+static enum status run_without_model(const struct config *config, int n_ranks) {
+    if (config->version) {
+        config_print_version();
+        return STATUS_OK;
+    }
+    if (config->help) {
+        config_print_help(config->command);
+        return STATUS_OK;
+    }
+    switch (config->command) {
+    case COMMAND_TOKENIZE:
+        return command_tokenize(config);
+    case COMMAND_PLAN:
+        return command_plan(config, n_ranks);
+    case COMMAND_INSPECT:
+        return command_inspect(config);
+    case COMMAND_NONE:
+    case COMMAND_RUN:
+    case COMMAND_SCORE:
+        break;
+    }
+    CHECK(!"a command without a model");
+    return STATUS_INTERNAL;
+}
+
+static enum status run_with_model(struct comm *comm, const struct config *config, const struct start *start) {
+    struct worker *worker;
+    TRY(worker_create(comm, &start->engine, &worker));
+    enum status status = STATUS_OK;
+    if (comm_rank(comm) == 0) {
+        const struct engine engine = worker_engine(worker);
+        status =
+            config->command == COMMAND_RUN ? command_run(config, &engine) : command_score(config, &engine);
+        const enum status stopped = worker_stop(worker);
+        if (status == STATUS_OK) status = stopped;
+    } else {
+        status = worker_serve(worker);
+    }
+    worker_destroy(worker);
+    return comm_agree(comm, status);
+}
+
+static enum status run(struct comm *comm, int argc, char **argv, struct config *config) {
+    struct start start = {0};
+    enum status status = STATUS_OK;
+    if (comm_rank(comm) == 0) {
+        status = config_parse(argc, argv, environ, config);
+        if (status == STATUS_OK && !config->help && !config->version &&
+            command_needs_engine(config->command)) {
+            start.runs_model = true;
+            status = command_engine_config(config, &start.engine);
+        }
+    }
+    TRY(comm_agree(comm, status));
+    comm_broadcast(comm, &start, sizeof start);
+    log_install(comm_rank(comm), start.runs_model ? start.engine.verbosity : config->verbosity);
+    if (start.runs_model) return run_with_model(comm, config, &start);
+    if (comm_rank(comm) == 0) status = run_without_model(config, comm_size(comm));
+    return comm_agree(comm, status);
+}
+
+int main(int argc, char **argv) {
+    signal(SIGPIPE,
+           SIG_IGN); /* a closed pipe is a failed write, not a death that leaves the others waiting */
+    struct comm *comm;
+    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
+        fprintf(stderr, "caucus: %s\n", status_message());
+        return 1;
+    }
+    log_install(comm_rank(comm), 0);
+
+    struct config config = {0};
+    const enum status status = run(comm, argc, argv, &config);
+    if (status != STATUS_OK && comm_rank(comm) == 0) fprintf(stderr, "caucus: %s\n", status_message());
+    config_free(&config);
+    comm_close(comm);
+    return status_exit_code(status);
+}
