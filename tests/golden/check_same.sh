@@ -1,0 +1,88 @@
+#!/usr/bin/env bash
+# check_same.sh MPIEXEC CAUCUS DATA: answers and logits must be the same bytes whatever the number of ranks and
+# threads, and whoever else is in the batch.
+set -euo pipefail
+mpiexec=$1 caucus=$2 data=$3
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+failed=0 compared=0
+
+same() { # same WHAT FILE REFERENCE
+    compared=$((compared + 1))
+    [ -s "$3" ] && cmp -s "$2" "$3" || { echo "differs: $1" >&2; failed=1; }
+}
+
+# run_caucus RANKS THREADS ARGUMENT…
+run_caucus() {
+    "$mpiexec" -n "$1" env OMP_NUM_THREADS="$2" "$caucus" "${@:3}" --threads "$2"
+}
+
+# The parts of a --json answer that may not depend on the machine: everything but the times.
+answer() {
+    sed -e 's/, "times": {[^}]*}//' -e 's/"times": {[^}]*}, //'
+}
+
+compare_model() { # compare_model MODEL MAX_RANKS OPTION…
+    local model=$1 max_ranks=$2 name
+    shift 2
+    name="$(basename "$model") $*"
+    # Lines of different lengths, so that chunks and positions interleave when they run side by side.
+    printf '%s\n' '{"ids": [1, 5, 9, 13, 17, 21, 25, 29, 33, 37, 41, 45, 49, 53, 57, 61, 65, 69, 73, 77, 81, 85, 89, 93, 97, 101, 105, 109, 113, 117, 121, 125, 129, 133, 137, 141], "prompt_tokens": 20}' \
+        >"$scratch/one.jsonl"
+    printf '%s\n' '{"ids": [2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40], "prompt_tokens": 1}' \
+        '{"ids": [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]}' \
+        '{"ids": [100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50], "prompt_tokens": 33}' \
+        >"$scratch/others.jsonl"
+    run_caucus 1 1 score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" >"$scratch/reference"
+    for ranks in $(seq "$max_ranks"); do
+        for threads in 1 2; do
+            run_caucus "$ranks" "$threads" score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" \
+                >"$scratch/out"
+            same "$name: score, $ranks ranks x $threads threads" "$scratch/out" "$scratch/reference"
+        done
+        # Third of four in the same plans, with small chunks; only its own line is compared.
+        { sed -n 1,2p "$scratch/others.jsonl"; cat "$scratch/one.jsonl"; sed -n 3p "$scratch/others.jsonl"; } \
+            >"$scratch/four.jsonl"
+        run_caucus "$ranks" 2 score -m "$model" --input "$scratch/four.jsonl" --logits 0,19,20,35 --parallel 4 \
+            --batch-tokens 24 "$@" | sed -n 3p >"$scratch/out"
+        same "$name: score beside three others, $ranks ranks" "$scratch/out" "$scratch/reference"
+    done
+}
+
+compare_answers() { # compare_answers MODEL OPTION…
+    local model=$1
+    shift
+    run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/reference"
+    for ranks in 1 2 3 4; do
+        run_caucus "$ranks" 2 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/out"
+        same "$(basename "$model") $*: run, $ranks ranks" "$scratch/out" "$scratch/reference"
+        run_caucus "$ranks" 1 run -m "$model" --raw -p "Once upon a time" -p "Lily" -p "The big dog" -p "A" -n 100 \
+            --json "$@" | sed -n 1p | answer >"$scratch/out"
+        same "$(basename "$model") $*: run beside three others, $ranks ranks" "$scratch/out" "$scratch/reference"
+    done
+}
+
+sparse=(--policy lessismore --budget 16 --select-layers 1,3)
+case $4 in
+stories)
+    compare_model "$data/models/stories260K" 4
+    compare_model "$data/models/stories260K" 4 "${sparse[@]}"
+    compare_answers "$data/models/stories260K"
+    compare_answers "$data/models/stories260K" "${sparse[@]}"
+    compare_answers "$data/models/stories260K" --temperature 0.8 --top-p 0.9 --seed 7
+    ;;
+types) # every type of weights and pages
+    for type in f32 f16 bf16 q8_0 q4_0; do
+        compare_model "$data/models/small_llama.$type.gguf" 4 --policy lessismore --budget 16 --select-layers 1,2
+    done
+    compare_model "$data/models/small_llama" 4 --kv-type f32
+    compare_model "$data/models/small_llama" 4 --kv-type bf16
+    ;;
+architectures)
+    for model in tiny_qwen2 tiny_qwen3_tf5 tiny_qwen3_moe tiny_mistral_window tiny_llama3_yarn; do
+        compare_model "$data/models/$model" 2
+    done
+    ;;
+esac
+echo "$compared comparisons"
+exit $failed

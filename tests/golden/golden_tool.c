@@ -1,0 +1,121 @@
+/* golden_tool - between golden files and `caucus score`.
+ *
+ *   golden_tool input GOLDEN            the input line for `caucus score`
+ *   golden_tool positions GOLDEN        the positions whose logits the golden holds, for --logits
+ *   golden_tool compare GOLDEN OUTPUT   fails unless the output agrees with the golden
+ *
+ * Agreement: every logit within TOLERANCE of the largest golden logit, every argmax equal, perplexity within
+ * TOLERANCE. */
+#include <jansson.h>
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const double TOLERANCE = 2e-3;
+
+static json_t *load(const char *path) {
+    json_error_t error;
+    json_t *root = json_load_file(path, 0, &error);
+    if (root) return root;
+    fprintf(stderr, "%s: %s\n", path, error.text);
+    exit(1);
+}
+
+/* The position of the golden's i-th row. */
+static json_int_t position_at(const json_t *golden, size_t i) {
+    const json_t *positions = json_object_get(golden, "positions");
+    return positions ? json_integer_value(json_array_get(positions, i)) : (json_int_t)i;
+}
+
+static void print_input(json_t *golden) {
+    json_t *line = json_object();
+    json_object_set(line, "ids", json_object_get(golden, "token_ids"));
+    json_t *prompt_tokens = json_object_get(golden, "prompt_tokens");
+    if (prompt_tokens) json_object_set(line, "prompt_tokens", prompt_tokens);
+    char *text = json_dumps(line, JSON_COMPACT);
+    puts(text);
+    free(text);
+    json_decref(line);
+}
+
+static void print_positions(const json_t *golden) {
+    const size_t n = json_array_size(json_object_get(golden, "logits"));
+    for (size_t i = 0; i < n; i++)
+        printf("%s%lld", i ? "," : "", (long long)position_at(golden, i));
+    puts("");
+}
+
+/* Largest difference of one row, and the row's largest logit. */
+static void compare_row(const json_t *expected, const json_t *actual, double *difference, double *largest) {
+    if (json_array_size(expected) != json_array_size(actual) || json_array_size(expected) == 0) {
+        *difference = INFINITY;
+        return;
+    }
+    for (size_t i = 0; i < json_array_size(expected); i++) {
+        const double e = json_number_value(json_array_get(expected, i));
+        const double a = json_number_value(json_array_get(actual, i));
+        if (!(fabs(e - a) <= *difference)) *difference = fabs(e - a);
+        if (fabs(e) > *largest) *largest = fabs(e);
+    }
+}
+
+static int compare_logits(const json_t *golden, const json_t *output) {
+    const json_t *rows = json_object_get(golden, "logits");
+    double difference = 0, largest = 0;
+    for (size_t i = 0; i < json_array_size(rows); i++) {
+        char key[32];
+        snprintf(key, sizeof key, "%lld", (long long)position_at(golden, i));
+        compare_row(json_array_get(rows, i), json_object_get(json_object_get(output, "logits"), key),
+                    &difference, &largest);
+    }
+    if (json_array_size(rows) == 0) return 0;
+    printf("logits: %zu rows, largest difference %.3g of %.3g: %.2g\n", json_array_size(rows), difference,
+           largest, difference / largest);
+    return !(difference <= TOLERANCE * largest);
+}
+
+/* Where the golden has positions, its argmax has one entry for each; otherwise one for every token. */
+static int compare_argmax(const json_t *golden, const json_t *output) {
+    const json_t *expected = json_object_get(golden, "argmax"), *actual = json_object_get(output, "argmax");
+    int n_wrong = 0;
+    for (size_t i = 0; i < json_array_size(expected); i++) {
+        const json_t *ours = json_array_get(actual, (size_t)position_at(golden, i));
+        n_wrong += !ours || json_integer_value(ours) != json_integer_value(json_array_get(expected, i));
+    }
+    printf("argmax: %d of %zu differ\n", n_wrong, json_array_size(expected));
+    return n_wrong != 0 || json_array_size(expected) == 0;
+}
+
+static int compare_scores(const json_t *golden, const json_t *output) {
+    const json_t *expected = json_object_get(golden, "logprobs"),
+                 *actual = json_object_get(output, "logprobs");
+    if (!expected) return 0;
+    double difference = 0;
+    for (size_t i = 0; i < json_array_size(expected); i++)
+        difference = fmax(difference, fabs(json_number_value(json_array_get(expected, i)) -
+                                           json_number_value(json_array_get(actual, i))));
+    const double perplexity = json_number_value(json_object_get(output, "perplexity"));
+    const double golden_perplexity = json_number_value(json_object_get(golden, "perplexity"));
+    printf("logprobs: largest difference %.3g; perplexity %.8g, golden %.8g\n", difference, perplexity,
+           golden_perplexity);
+    return !(difference <= TOLERANCE && fabs(perplexity / golden_perplexity - 1) <= TOLERANCE);
+}
+
+int main(int argc, char **argv) {
+    if (argc < 3) return 2;
+    json_t *golden = load(argv[2]);
+    int failed = 0;
+    if (strcmp(argv[1], "input") == 0) {
+        print_input(golden);
+    } else if (strcmp(argv[1], "positions") == 0) {
+        print_positions(golden);
+    } else {
+        json_t *output = load(argv[3]);
+        failed =
+            compare_logits(golden, output) | compare_argmax(golden, output) | compare_scores(golden, output);
+        json_decref(output);
+    }
+    json_decref(golden);
+    return failed;
+}
