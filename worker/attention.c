@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/timer.h"
+#include "worker/threads.h"
 
 /* What one thread needs for one (block, KV head): g = query heads of a KV head, queries = rows x g. */
 struct scratch {
@@ -190,7 +191,7 @@ static void attend_and_propose(struct attention *attention, const struct attenti
     const struct batch_block *block = &call->batch->blocks[call->batch->decodes[decode]];
     const int64_t context = attention->shape.context_length, n_cached = block->first_position + 1;
     const struct token_span list = dense_list(attention, block);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * attention->shape.head_dim))
     for (int32_t kv_head = 0; kv_head < attention->shape.n_kv_heads_local; kv_head++)
         attend_block(attention, call, block, heads_of(attention, kv_head), &list,
                      attention->scores + kv_head * attention->group * context);
@@ -200,10 +201,18 @@ static void attend_and_propose(struct attention *attention, const struct attenti
     attention->propose_seconds += timer_seconds() - begin;
 }
 
+/* About how many multiply-adds the batch takes, were all of it dense. */
+static int64_t work_of(const struct attention *attention, const struct batch *batch) {
+    int64_t entries = 0;
+    for (int32_t b = 0; b < batch->n_blocks; b++)
+        entries += batch->blocks[b].n_rows * (batch->blocks[b].first_position + 1);
+    return entries * attention->shape.n_heads_local * attention->shape.head_dim;
+}
+
 void attention_run(struct attention *attention, const struct attention_call *call) {
     const struct batch *batch = call->batch;
     const int32_t n_kv_heads = attention->shape.n_kv_heads_local;
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (threads_worthwhile(work_of(attention, batch)))
     for (int32_t item = 0; item < batch->n_blocks * n_kv_heads; item++) {
         const struct batch_block *block = &batch->blocks[item / n_kv_heads];
         const int32_t kv_head = item % n_kv_heads;

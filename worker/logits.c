@@ -209,7 +209,7 @@ static void compute_group(struct logits *logits, const struct batch *batch, int3
                           int32_t n_candidates) {
     const size_t bytes = summary_bytes(logits->n_blocks_local, n_candidates);
     multiply(logits, first, n_rows);
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_rows * logits->shard->output.rows))
     for (int32_t i = 0; i < n_rows; i++)
         summarise(logits, logits->values + i * logits->shard->output.rows, batch->logits_targets[first + i],
                   batch->logits_inverse_temperature[first + i], n_candidates,

@@ -53,7 +53,7 @@ static void gate_and_up(struct mlp *mlp, const struct mlp_shard *weights, const 
     threads_matmul(mlp->kernels, &weights->gate, x, n_tokens, mlp->gate);
     threads_matmul(mlp->kernels, &weights->up, x, n_tokens, mlp->up);
     const int64_t columns = weights->gate.rows;
-#pragma omp parallel for
+#pragma omp parallel for if (threads_worthwhile(n_tokens * columns))
     for (int32_t token = 0; token < n_tokens; token++)
         mlp->kernels->silu_mul(mlp->gate + token * columns, mlp->up + token * columns, columns);
 }

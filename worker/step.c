@@ -39,7 +39,7 @@ static enum status embed(struct worker *worker) {
 
 static void norm_rows(const struct worker *worker, const float *weight) {
     const struct model_spec *spec = worker->shard->spec;
-#pragma omp parallel for
+#pragma omp parallel for if (threads_worthwhile((int64_t)worker->batch.n_rows * spec->hidden_size))
     for (int32_t row = 0; row < worker->batch.n_rows; row++)
         worker->kernels->rms_norm(worker->act.x + (int64_t)row * spec->hidden_size, weight,
                                   spec->rms_norm_eps, spec->hidden_size,
@@ -78,7 +78,7 @@ static void project_heads(struct worker *worker, int32_t layer_index) {
     threads_matmul(worker->kernels, &layer->q, act->normed, n_rows, act->q);
     threads_matmul(worker->kernels, &layer->k, act->normed, n_rows, act->k);
     threads_matmul(worker->kernels, &layer->v, act->normed, n_rows, act->v);
-#pragma omp parallel for
+#pragma omp parallel for if (threads_worthwhile(n_rows * (layer->q.rows + layer->k.rows)))
     for (int32_t b = 0; b < worker->batch.n_blocks; b++) {
         const struct batch_block *block = &worker->batch.blocks[b];
         for (int32_t i = 0; i < block->n_rows; i++) {
@@ -109,7 +109,7 @@ static size_t lay_out_messages(const struct worker *worker, int32_t layer) {
 }
 
 static void take_agreed(struct worker *worker, int32_t layer) {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (worker->batch.n_decodes > 1)
     for (int32_t d = 0; d < worker->batch.n_decodes; d++) {
         const struct batch_block *block = &worker->batch.blocks[worker->batch.decodes[d]];
         const int64_t n_cached = block->first_position + 1;

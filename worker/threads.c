@@ -20,7 +20,7 @@ static struct row_range rows_of_this_thread(int64_t rows) {
 
 void threads_matmul(const struct kernels *kernels, const struct matrix *w, const float *x, int64_t n_tokens,
                     float *y) {
-#pragma omp parallel
+#pragma omp parallel if (threads_worthwhile(w->rows * w->cols * n_tokens))
     {
         const struct row_range range = rows_of_this_thread(w->rows);
         if (range.begin < range.end)
@@ -31,7 +31,7 @@ void threads_matmul(const struct kernels *kernels, const struct matrix *w, const
 void threads_matmul_exact(const struct kernels *kernels, const struct matrix *w, int64_t block,
                           const float *x, const float *scale, int64_t n_tokens, int64_t *sums, int64_t *bad) {
     if (w->cols == 0) return; /* this rank owns no columns of the sum */
-#pragma omp parallel
+#pragma omp parallel if (threads_worthwhile(w->rows * w->cols * n_tokens))
     {
         const struct row_range range = rows_of_this_thread(w->rows);
         if (range.begin < range.end)

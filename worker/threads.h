@@ -7,9 +7,15 @@
  * Ranks:   local. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "kernels/kernels.h"
+
+/* Is this much work more than waking the threads costs? For `#pragma omp parallel if(…)`. */
+static inline bool threads_worthwhile(int64_t multiply_adds) {
+    return multiply_adds >= 16384;
+}
 
 /* y[t, r] for all rows of w; x [n_tokens, w->cols], y [n_tokens, w->rows]. */
 void threads_matmul(const struct kernels *kernels, const struct matrix *w, const float *x, int64_t n_tokens,
