@@ -31,13 +31,28 @@ static json_t *ids_json(const int32_t *ids, int32_t n) {
     return array;
 }
 
+static void set_real(json_t *object, const char *key, double value) {
+    json_object_set_new(object, key, json_real(value));
+}
+
+static void set_count(json_t *object, const char *key, int64_t value) {
+    json_object_set_new(object, key, json_integer(value));
+}
+
 static json_t *times_json(const struct scheduler_totals *totals) {
-    return json_pack(
-        "{s:f, s:I, s:f, s:I, s:I, s:f, s:f, s:f, s:f}", "prefill_seconds", totals->prefill_seconds,
-        "prefill_tokens", (json_int_t)totals->prefill_tokens, "decode_seconds", totals->decode_seconds,
-        "decode_tokens", (json_int_t)totals->decode_tokens, "decode_steps", (json_int_t)totals->decode_steps,
-        "compute_seconds", totals->decode_times.compute, "sync_seconds", totals->decode_times.sync,
-        "select_seconds", totals->decode_times.select, "sample_seconds", totals->sample_seconds);
+    json_t *times = json_object();
+    set_real(times, "prefill_seconds", totals->prefill_seconds);
+    set_count(times, "prefill_tokens", totals->prefill_tokens);
+    set_real(times, "decode_seconds", totals->decode_seconds);
+    set_count(times, "decode_tokens", totals->decode_tokens);
+    set_count(times, "decode_steps", totals->decode_steps);
+    set_real(times, "compute_seconds", totals->decode_times.compute);
+    set_real(times, "sync_seconds", totals->decode_times.sync);
+    set_real(times, "select_seconds", totals->decode_times.select);
+    set_real(times, "sample_seconds", totals->sample_seconds);
+    set_count(times, "attended_tokens", totals->attended_tokens);
+    set_count(times, "cached_tokens", totals->cached_tokens);
+    return times;
 }
 
 /* [{"logprob": …, "top": [[token, logprob], …]}, …] */
@@ -59,14 +74,16 @@ static json_t *logprobs_json(const struct generation_view *view) {
 enum status run_report_json(const struct generation *generation, const struct scheduler_totals *totals,
                             struct bytes *text) {
     const struct generation_view view = generation_view(generation);
-    json_t *report =
-        json_pack("{s:o, s:o, s:s%, s:s, s:I, s:I, s:o}", "prompt_ids", ids_json(view.prompt, view.n_prompt),
-                  "generated_ids", ids_json(view.generated, view.n_generated), "text", view.text,
-                  view.text_size, "finish_reason", finish_reason_name(generation_finish_reason(generation)),
-                  "attended_tokens", (json_int_t)totals->attended_tokens, "logits_rows_fetched",
-                  (json_int_t)view.n_fetches, "times", times_json(totals));
-    if (report && view.logprobs) json_object_set_new(report, "logprobs", logprobs_json(&view));
-    char *encoded = report ? json_dumps(report, JSON_REAL_PRECISION(9)) : NULL;
+    json_t *report = json_object();
+    json_object_set_new(report, "prompt_ids", ids_json(view.prompt, view.n_prompt));
+    json_object_set_new(report, "generated_ids", ids_json(view.generated, view.n_generated));
+    json_object_set_new(report, "text", json_stringn(view.text, view.text_size));
+    json_object_set_new(report, "finish_reason",
+                        json_string(finish_reason_name(generation_finish_reason(generation))));
+    set_count(report, "logits_rows_fetched", view.n_fetches);
+    json_object_set_new(report, "times", times_json(totals));
+    if (view.logprobs) json_object_set_new(report, "logprobs", logprobs_json(&view));
+    char *encoded = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(9));
     json_decref(report);
     if (!encoded) return FAIL(STATUS_INTERNAL, "cannot encode the answer as JSON");
     const enum status status = bytes_printf(text, "%s\n", encoded);
