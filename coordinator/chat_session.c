@@ -106,7 +106,7 @@ enum status run_session_chat(struct run_session *session) {
     scheduler_set_keep_slots(session->scheduler, true);
     if (session->config->system_prompt)
         status = add_message(&dialogue, "system", session->config->system_prompt);
-    fprintf(stderr, "Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, ends the chat.\n");
+    fprintf(console_stream(), "Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, ends the chat.\n");
     for (bool end = false; status == STATUS_OK;) {
         status = console_read_line(session->console, "> ", &line, &end);
         if (status != STATUS_OK || end) break;

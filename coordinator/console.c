@@ -81,6 +81,10 @@ void console_close(struct console *console) {
     free(console);
 }
 
+FILE *console_stream(void) {
+    return terminal_is_terminal(STDOUT_FILENO) ? stdout : stderr;
+}
+
 /* Reads what there is; waits for it only if `wait`. */
 static enum status read_input(struct console *console, bool wait) {
     struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
@@ -123,9 +127,8 @@ static bool take_line(struct console *console, struct bytes *line, enum status *
 enum status console_read_line(struct console *console, const char *prompt, struct bytes *line,
                               bool *end_out) {
     bytes_clear(line);
-    fflush(stdout);
-    fputs(prompt, stderr);
-    fflush(stderr);
+    fputs(prompt, console_stream());
+    fflush(console_stream());
     enum status status = STATUS_OK;
     while (!take_line(console, line, &status)) {
         if (status == STATUS_OK) status = read_input(console, true);
@@ -133,7 +136,7 @@ enum status console_read_line(struct console *console, const char *prompt, struc
         if (take_ctrl_c(console) || interrupted) {
             interrupted = 0;
             *end_out = true;
-            fputs("\n", stderr);
+            fputs("\n", console_stream());
             return STATUS_OK;
         }
     }

@@ -11,6 +11,7 @@
 #pragma once
 
 #include <stdbool.h>
+#include <stdio.h>
 
 #include "base/bytes.h"
 #include "base/status.h"
@@ -20,10 +21,14 @@ struct console;
 NODISCARD enum status console_open(struct console **console_out);
 void console_close(struct console *console); /* NULL is allowed */
 
+/* Where to speak to the person: standard output where that is the terminal, so that the order of what is said
+ * and answered is kept (mpirun forwards the two outputs each on its own); else standard error. */
+FILE *console_stream(void);
+
 /* Was Ctrl-C pressed since the last call? Does not wait. What was typed before it is dropped. */
 bool console_interrupted(struct console *console);
 
-/* Shows `prompt` on standard error and waits for a line (without its newline). *end_out: nothing more will
+/* Shows `prompt` (console_stream) and waits for a line (without its newline). *end_out: nothing more will
  * come (end of input, or Ctrl-C at the prompt). Lines that end in a backslash go on in the next. */
 NODISCARD enum status console_read_line(struct console *console, const char *prompt, struct bytes *line,
                                         bool *end_out);

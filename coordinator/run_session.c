@@ -68,7 +68,7 @@ enum status run_session_report(const struct run_session *session) {
     const struct scheduler_totals totals = scheduler_totals(session->scheduler);
     struct bytes line = {0};
     const enum status status = run_report_line(&totals, &line);
-    if (status == STATUS_OK) fprintf(stderr, "%s\n", line.data);
+    if (status == STATUS_OK) fprintf(console_stream(), "%s\n", line.data);
     bytes_free(&line);
     return status;
 }

@@ -39,7 +39,7 @@ struct generation_options run_session_options(const struct run_session *session,
 NODISCARD enum status run_session_finish_all(struct run_session *session,
                                              struct generation *const *generations, size_t n);
 
-/* The closing line on standard error: on a terminal, or with -v. */
+/* The closing line, where a person is looking or with -v. */
 NODISCARD enum status run_session_report(const struct run_session *session);
 
 /* chat_session.c: asks, answers, asks again until the input ends. */
