@@ -25,7 +25,10 @@ static enum status replace_all(const struct decoder *decoder, const struct token
                                struct decoding *decoding) {
     struct bytes *text = &decoding->text, *spare = &decoding->spare;
     bytes_clear(text);
-    TRY(bytes_append(text, token->text, token->size));
+    if (token->normalized)
+        TRY(bytes_append_text(text, token->normalized));
+    else
+        TRY(bytes_append(text, token->text, token->size));
     for (int i = 0; i < decoder->n_replacements; i++) {
         const struct decoder_replacement *r = &decoder->replacements[i];
         bytes_clear(spare);

@@ -63,8 +63,11 @@ static enum status normalize_added(struct tokenizer *tokenizer, struct added_tok
     if (text->size > ADDED_TOKEN_MAX_BYTES)
         return FAIL(STATUS_BAD_INPUT, "the added token \"%s\" is longer than %d bytes once normalised",
                     token->text, ADDED_TOKEN_MAX_BYTES);
+    if (text->size == token->size && memcmp(text->data, token->text, token->size) == 0) return STATUS_OK;
     token->size = (uint32_t)text->size;
-    return tokenizer_copy_text(tokenizer, text->data, text->size, &token->text);
+    TRY(tokenizer_copy_text(tokenizer, text->data, text->size, &token->text));
+    tokenizer->vocab.tokens[token->id].normalized = token->text;
+    return STATUS_OK;
 }
 
 enum status tokenizer_add_normalized(struct tokenizer *tokenizer, struct added_token *tokens, size_t n) {

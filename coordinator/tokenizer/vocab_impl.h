@@ -22,7 +22,8 @@ enum token_flag {
 };
 
 struct token {
-    const char *text; /* NUL-terminated; NULL: no token has this id */
+    const char *text;       /* NUL-terminated; NULL: no token has this id */
+    const char *normalized; /* what an added token decodes from where that is not `text`, else NULL */
     uint32_t size;
     int16_t byte;  /* of a byte token such as <0x0A>, else -1 */
     uint8_t flags; /* enum token_flag */
