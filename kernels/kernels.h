@@ -1,0 +1,108 @@
+/* kernels/kernels.h - the arithmetic, as one table of functions per instruction set.
+ *
+ * Every set computes the same bits: a dot product runs in 16 lanes (lane i takes elements i, i+16, …,
+ * the tail padded with zeros), each lane a chain of fused multiply-adds in ascending order, and the lanes
+ * are added as a tree (l + l+8, l + l+4, l + l+2, l + l+1). So a result depends neither on the machine's
+ * vectors nor on how many rows, tokens or threads there are. docs/numerics.md has the whole argument.
+ * Only which of the NaNs a NaN is may differ.
+ *
+ * Memory:  nothing is allocated; under 4 KiB of stack.
+ * Threads: functions are pure; callers split rows over threads.
+ * Ranks:   local. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "base/status.h"
+
+struct matrix { /* [rows, cols], row-major, rows packed */
+    enum dtype dtype;
+    int64_t rows;
+    int64_t cols;
+    const void *data;
+};
+
+/* The fixed grid of exact sums: an int64 counts units of 2^-34. */
+#define EXACT_UNITS_PER_ONE 0x1p34
+/* A block's sum at or above this magnitude (or not finite) does not fit the grid. */
+#define EXACT_BLOCK_LIMIT 0x1p18f
+/* So many blocks may be added to one sum, over all ranks and experts, before it could pass 2^63. */
+#define EXACT_BLOCKS_MAX 2048
+
+/* How far exp may be from the true value, in units of the last place. */
+#define EXP_ULPS 1.0
+
+enum { ATTEND_CHUNK = 128 }; /* list entries of one partial of attention */
+
+struct kernels {
+    const char *name; /* "ref", "avx2", "avx512" */
+
+    /* y[t, r] = dot(w[r, :], x[t, :]) for rows [row_begin, row_end) of w.
+     * x [n_tokens, x_stride], y [n_tokens, y_stride]; y is indexed by the same r. */
+    void (*matmul)(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
+                   int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride);
+
+    /* For each block of `block` columns (the last may be short): sums[t, r] += the block's dot product times
+     * scale[t], rounded to the grid (to nearest, ties to even). A block that does not fit adds nothing and
+     * counts one in bad[t] (atomically: rows may be split over threads). scale NULL: 1.
+     * x [n_tokens, x_stride], sums [n_tokens, sums_stride]. */
+    void (*matmul_exact)(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
+                         const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
+                         int64_t *sums, int64_t sums_stride, int64_t *bad);
+
+    /* y[i] = (x[i] * s) * weight[i] with s = 1 / sqrt(mean(x^2) + eps); y may be x. */
+    void (*rms_norm)(const float *x, const float *weight, float eps, int64_t n, float *y);
+
+    /* Rotates one head in place, half-split: (x[i], x[i+D/2]) by the angle whose cosine and sine are
+     * cos_sin[i], cos_sin[i + D/2]; i < D/2. */
+    void (*rope)(float *x, const float *cos_sin, int64_t head_dim);
+
+    /* gate[i] = silu(gate[i]) * up[i], silu(x) = x / (1 + exp(-x)). */
+    void (*silu_mul)(float *gate, const float *up, int64_t n);
+
+    /* x[i] += a[i] */
+    void (*add)(const float *a, int64_t n, float *x);
+
+    /* x[i] += sums[i] in units of EXACT_UNITS_PER_ONE, rounded to double, then to float. */
+    void (*add_exact)(const int64_t *sums, int64_t n, float *x);
+
+    /* Attention scores of n_queries query rows against n keys:
+     * scores[j, i] = dot(q[j, :], keys[i]) * scale.  q [n_queries, head_dim], keys: n rows of `dtype`
+     * (f32, f16, bf16), scores [n_queries, scores_stride]. A row of keys is read once for all queries. */
+    void (*score)(const float *q, int64_t n_queries, const void *const *keys, enum dtype dtype, int64_t n,
+                  int64_t head_dim, float scale, float *scores, int64_t scores_stride);
+
+    /* One chunk's partials of attention, n <= ATTEND_CHUNK. Query j sees the first n_valid[j] <= n entries
+     * (NULL: all n); over these
+     *   max_out[j] = max score,  sum_out[j] = sum of exp(score - max) in 16 lanes,
+     *   acc[j, d]  = sum of exp(score - max) * values[i][d], i ascending.
+     * None: -inf, 0, 0. NaNs are not looked at for the maximum, and a maximum of -0 becomes +0.
+     * scores [n_queries, scores_stride] are overwritten by the weights; acc [n_queries, head_dim]. */
+    void (*attend_chunk)(float *scores, int64_t scores_stride, int64_t n_queries, const int32_t *n_valid,
+                         const void *const *values, enum dtype dtype, int64_t n, int64_t head_dim,
+                         float *max_out, float *sum_out, float *acc);
+
+    /* Merges a partial into a running one: both rescaled to the larger maximum. A sum of 0 is empty, on
+     * either side. */
+    void (*attend_merge)(float *max, float *sum, float *acc, float part_max, float part_sum,
+                         const float *part_acc, int64_t head_dim);
+
+    /* *max_out = max x, as in attend_chunk; *sum_out = sum of exp((x - max) * scale) in 16 lanes. n >= 1. */
+    void (*exp_sum)(const float *x, int64_t n, float scale, float *max_out, float *sum_out);
+
+    /* exp, elementwise; y may be x. The one exp of the program: within EXP_ULPS of the true value, 0 below
+     * -104, inf above 88.72, NaN for NaN. */
+    void (*exp)(const float *x, int64_t n, float *y);
+
+    /* Conversions; n a multiple of the dtype's block. store: f32, f16, bf16 only, round to nearest even. */
+    void (*load)(const void *source, enum dtype dtype, int64_t n, float *x);
+    void (*store)(const float *x, int64_t n, enum dtype dtype, void *target);
+};
+
+/* How far this machine goes: 0 ref, 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL). Ranks agree on
+ * the lowest. */
+int kernels_best_level(void);
+
+/* The table of a level that this machine can run. */
+const struct kernels *kernels_at_level(int level);

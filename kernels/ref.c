@@ -1,0 +1,214 @@
+/* kernels/ref.c - the definition of every result, in plain C. The other sets are held against it bit for
+ * bit; nothing here is meant to be fast. */
+#include "kernels/kernels_impl.h"
+
+#include <math.h>
+#include <stdbool.h>
+#include <string.h>
+
+#include "kernels/elementwise_impl.h"
+#include "kernels/exp_impl.h"
+
+static uint16_t read_u16(const void *source) {
+    uint16_t value;
+    memcpy(&value, source, sizeof value);
+    return value;
+}
+
+static float float_of_bits(uint32_t bits) {
+    float value;
+    memcpy(&value, &bits, sizeof value);
+    return value;
+}
+
+static uint32_t bits_of_float(float value) {
+    uint32_t bits;
+    memcpy(&bits, &value, sizeof bits);
+    return bits;
+}
+
+static float from_bf16(uint16_t half) {
+    return float_of_bits((uint32_t)half << 16);
+}
+
+static float from_f16(uint16_t half) {
+    const uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = half >> 10 & 31, fraction = half & 1023;
+    if (exponent == 31) return float_of_bits(sign | 0x7f800000u | fraction << 13);
+    const float magnitude =
+        exponent ? ldexpf((float)(1024 + fraction), (int)exponent - 25) : ldexpf((float)fraction, -24);
+    return float_of_bits(sign | bits_of_float(magnitude));
+}
+
+static uint16_t to_bf16(float value) {
+    const uint32_t bits = bits_of_float(value);
+    if (isnan(value)) return (uint16_t)(bits >> 16 | 0x40);
+    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
+}
+
+static uint16_t to_f16(float value) {
+    const uint32_t sign = bits_of_float(value) >> 16 & 0x8000;
+    const float magnitude = fabsf(value);
+    if (isnan(value)) return (uint16_t)(sign | 0x7e00);
+    if (magnitude >= 65520) return (uint16_t)(sign | 0x7c00); /* halfway to 2^16: rounds to inf */
+    if (magnitude < 0x1p-14f) /* subnormal: count units of 2^-24; 1024 of them are the first normal */
+        return (uint16_t)(sign | (uint32_t)rintf(magnitude * 0x1p24f));
+    const uint32_t bits = bits_of_float(magnitude) - ((127u - 15u) << 23);
+    return (uint16_t)(sign | (bits + 0xfff + (bits >> 13 & 1)) >> 13);
+}
+
+/* Element i of a row. A quantised weight is an exact f32: at most 8 bits of integer, 11 of scale. */
+static float element(const void *row, enum dtype dtype, int64_t i) {
+    const struct dtype_layout *layout = dtype_layout(dtype);
+    const uint8_t *block = (const uint8_t *)row + i / layout->block_elements * layout->block_bytes;
+    const int64_t within = i % layout->block_elements;
+    switch (dtype) {
+    case DTYPE_F16:
+        return from_f16(read_u16(block));
+    case DTYPE_BF16:
+        return from_bf16(read_u16(block));
+    case DTYPE_Q8_0:
+        return (float)(int8_t)block[2 + within] * from_f16(read_u16(block));
+    case DTYPE_Q4_0: { /* byte j: element j in the low nibble, element j + 16 in the high one */
+        const int nibble = within < 16 ? block[2 + within] & 15 : block[2 + within - 16] >> 4;
+        return (float)(nibble - 8) * from_f16(read_u16(block));
+    }
+    default: {
+        float value;
+        memcpy(&value, block, sizeof value);
+        return value;
+    }
+    }
+}
+
+/* The dot product of elements [begin, end) of a row with x[begin, end), in 16 lanes. */
+static float dot(const void *row, enum dtype dtype, const float *x, int64_t begin, int64_t end) {
+    float lanes[LANES] = {0};
+    for (int64_t i = begin; i < end; i += LANES)
+        for (int64_t lane = 0; lane < LANES; lane++) {
+            const bool inside = i + lane < end; /* padding: fma(0, 0, lane), which makes -0 +0 */
+            const float weight = inside ? element(row, dtype, i + lane) : 0;
+            lanes[lane] = fmaf(weight, inside ? x[i + lane] : 0, lanes[lane]);
+        }
+    return lanes_sum(lanes);
+}
+
+static const void *row_of(const struct matrix *w, int64_t row) {
+    return (const uint8_t *)w->data + (size_t)row * dtype_bytes(w->dtype, w->cols);
+}
+
+static void matmul(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
+                   int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride) {
+    for (int64_t row = row_begin; row < row_end; row++)
+        for (int64_t token = 0; token < n_tokens; token++)
+            y[token * y_stride + row] = dot(row_of(w, row), w->dtype, x + token * x_stride, 0, w->cols);
+}
+
+static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
+                         const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
+                         int64_t *sums, int64_t sums_stride, int64_t *bad) {
+    for (int64_t row = row_begin; row < row_end; row++)
+        for (int64_t token = 0; token < n_tokens; token++)
+            for (int64_t begin = 0; begin < w->cols; begin += block) {
+                const int64_t end = w->cols - begin < block ? w->cols : begin + block;
+                float value = dot(row_of(w, row), w->dtype, x + token * x_stride, begin, end);
+                if (scale) value *= scale[token];
+                if (fabsf(value) < EXACT_BLOCK_LIMIT) /* false for NaN */
+                    sums[token * sums_stride + row] += llrint((double)value * EXACT_UNITS_PER_ONE);
+                else
+                    __atomic_fetch_add(&bad[token], 1, __ATOMIC_RELAXED);
+            }
+}
+
+static void rms_norm(const float *x, const float *weight, float eps, int64_t n, float *y) {
+    const float mean = dot(x, DTYPE_F32, x, 0, n) / (float)n;
+    const float scale = 1 / sqrtf(mean + eps);
+    for (int64_t i = 0; i < n; i++)
+        y[i] = x[i] * scale * weight[i];
+}
+
+static void silu_mul(float *gate, const float *up, int64_t n) {
+    for (int64_t i = 0; i < n; i++)
+        gate[i] = gate[i] / (1 + exp_scalar(-gate[i])) * up[i];
+}
+
+static void score(const float *q, int64_t n_queries, const void *const *keys, enum dtype dtype, int64_t n,
+                  int64_t head_dim, float scale, float *scores, int64_t scores_stride) {
+    for (int64_t query = 0; query < n_queries; query++)
+        for (int64_t i = 0; i < n; i++)
+            scores[query * scores_stride + i] =
+                dot(keys[i], dtype, q + query * head_dim, 0, head_dim) * scale;
+}
+
+/* weights[i] = exp((x[i] - max) * scale) where weights is not NULL; their sum, in 16 lanes. */
+static float exp_and_sum(const float *x, int64_t n, float scale, float *max_out, float *weights) {
+    float max = -INFINITY, lanes[LANES] = {0};
+    for (int64_t i = 0; i < n; i++)
+        max = max_of(x[i], max);
+    max += 0; /* -0 becomes +0: which zero came first must not show */
+    for (int64_t i = 0; i < n; i++) {
+        const float weight = exp_scalar((x[i] - max) * scale);
+        lanes[i % LANES] += weight;
+        if (weights) weights[i] = weight;
+    }
+    *max_out = max;
+    return lanes_sum(lanes);
+}
+
+static void attend_chunk(float *scores, int64_t scores_stride, int64_t n_queries, const int32_t *n_valid,
+                         const void *const *values, enum dtype dtype, int64_t n, int64_t head_dim,
+                         float *max_out, float *sum_out, float *acc) {
+    for (int64_t query = 0; query < n_queries; query++) {
+        float *weights = scores + query * scores_stride;
+        const int64_t n_seen = n_valid ? n_valid[query] : n;
+        sum_out[query] = exp_and_sum(weights, n_seen, 1, &max_out[query], weights);
+        for (int64_t d = 0; d < head_dim; d++) {
+            float sum = 0;
+            for (int64_t i = 0; i < n_seen; i++)
+                sum = fmaf(weights[i], element(values[i], dtype, d), sum);
+            acc[query * head_dim + d] = sum;
+        }
+    }
+}
+
+static void exp_sum(const float *x, int64_t n, float scale, float *max_out, float *sum_out) {
+    *sum_out = exp_and_sum(x, n, scale, max_out, NULL);
+}
+
+static void exp_all(const float *x, int64_t n, float *y) {
+    for (int64_t i = 0; i < n; i++)
+        y[i] = exp_scalar(x[i]);
+}
+
+static void load(const void *source, enum dtype dtype, int64_t n, float *x) {
+    for (int64_t i = 0; i < n; i++)
+        x[i] = element(source, dtype, i);
+}
+
+static void store(const float *x, int64_t n, enum dtype dtype, void *target) {
+    if (dtype == DTYPE_F32) {
+        memcpy(target, x, (size_t)n * sizeof *x);
+        return;
+    }
+    for (int64_t i = 0; i < n; i++) {
+        const uint16_t half = dtype == DTYPE_F16 ? to_f16(x[i]) : to_bf16(x[i]);
+        memcpy((uint8_t *)target + i * 2, &half, sizeof half);
+    }
+}
+
+const struct kernels kernels_ref = {
+    .name = "ref",
+    .matmul = matmul,
+    .matmul_exact = matmul_exact,
+    .rms_norm = rms_norm,
+    .rope = rope,
+    .silu_mul = silu_mul,
+    .add = add,
+    .add_exact = add_exact,
+    .score = score,
+    .attend_chunk = attend_chunk,
+    .attend_merge = attend_merge,
+    .exp_sum = exp_sum,
+    .exp = exp_all,
+    .load = load,
+    .store = store,
+};
