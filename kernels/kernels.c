@@ -1,0 +1,44 @@
+#include "kernels/kernels.h"
+
+#include <stdbool.h>
+
+#include "base/check.h"
+#include "kernels/kernels_impl.h"
+
+#ifdef CAUCUS_KERNELS_X86
+#include <cpuid.h>
+
+enum { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512 };
+
+/* __builtin_cpu_supports does not know f16c in every compiler. */
+static bool has_f16c(void) {
+    unsigned eax, ebx, ecx, edx;
+    return __get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_F16C);
+}
+
+int kernels_best_level(void) {
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) return LEVEL_REF;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        return LEVEL_AVX2;
+    return LEVEL_AVX512;
+}
+
+const struct kernels *kernels_at_level(int level) {
+    static const struct kernels *const levels[] = {&kernels_ref, &kernels_avx2, &kernels_avx512};
+    CHECK(level >= 0 && level <= kernels_best_level());
+    return levels[level];
+}
+
+#else /* a machine that has no vector set yet */
+
+int kernels_best_level(void) {
+    return 0;
+}
+
+const struct kernels *kernels_at_level(int level) {
+    CHECK(level == 0);
+    return &kernels_ref;
+}
+
+#endif

@@ -1,0 +1,193 @@
+/* kernels/simd_matmul_impl.h - dot products of rows of weights with rows of activations.
+ *
+ * Work is cut into panels of PANEL_ROWS rows, and these into tiles of TILE_ROWS rows x TILE_TOKENS tokens,
+ * whose lanes fill the registers. Weights are converted to f32 on their way through the registers: a tile's
+ * tokens share the conversion, and all tokens share one read of the panel from memory. */
+#pragma once
+
+#include <math.h>
+#include <string.h>
+
+#include "kernels/simd_vector_impl.h"
+
+enum {
+    PANEL_ROWS = 16,                                /* they stay in L2 while the tokens pass */
+    TILE_LANES = (TILE_ROWS * TILE_TOKENS + 3) & ~3 /* lanes are summed four at a time */
+};
+
+struct panel {
+    enum dtype dtype;
+    const uint8_t *rows[PANEL_ROWS]; /* past the last row: the last again, its results unused */
+    const float *x;                  /* [n_tokens, x_stride] */
+    int64_t x_stride;
+    int n_rows, n_tokens; /* <= PANEL_ROWS, <= TILE_TOKENS */
+};
+
+/* A tile's loops are unrolled by request: only where every index is a constant do its lanes stay in
+ * registers. */
+
+/* tile_add for the columns that are left of pairs. Quantised blocks leave none. */
+INLINE void tile_add_rest(int n_tokens, enum dtype dtype, const uint8_t *const *rows, size_t offset,
+                          const float *x, int64_t x_stride, int64_t n, vec16 *lanes) {
+    for (int64_t i = 0; i < n; i += LANES, offset += half_pair_bytes(dtype)) {
+        vec16 v[TILE_TOKENS];
+#pragma GCC unroll 4
+        for (int t = 0; t < n_tokens; t++)
+            v[t] = v16_load_upto(x + t * x_stride + i, n - i);
+#pragma GCC unroll 4
+        for (int r = 0; r < TILE_ROWS; r++) {
+            const vec16 w = v16_load_upto_as(dtype, rows[r] + offset, n - i);
+#pragma GCC unroll 4
+            for (int t = 0; t < n_tokens; t++)
+                lanes[t * TILE_ROWS + r] = v16_fma(w, v[t], lanes[t * TILE_ROWS + r]);
+        }
+    }
+}
+
+/* lanes[t, r] += n columns of the rows (from their byte `offset`) times those of x. */
+INLINE void tile_add(int n_tokens, enum dtype dtype, const uint8_t *const *rows, size_t offset,
+                     const float *x, int64_t x_stride, int64_t n, vec16 *lanes) {
+    int64_t i = 0;
+    for (; i + 2 * LANES <= n; i += 2 * LANES, offset += pair_bytes(dtype))
+#pragma GCC unroll 4
+        for (int r = 0; r < TILE_ROWS; r++) {
+            vec16 w[2];
+            v16_load_pair_as(dtype, rows[r] + offset, w);
+#pragma GCC unroll 4
+            for (int t = 0; t < n_tokens; t++) {
+                const float *v = x + t * x_stride + i;
+                vec16 *sum = &lanes[t * TILE_ROWS + r];
+                *sum = v16_fma(w[0], v16_load(v), *sum);
+                *sum = v16_fma(w[1], v16_load(v + LANES), *sum);
+            }
+        }
+    if (dtype != DTYPE_Q8_0 && dtype != DTYPE_Q4_0 && i < n)
+        tile_add_rest(n_tokens, dtype, rows, offset, x + i, x_stride, n - i, lanes);
+}
+
+/* panel_dots with the number of tokens and the type as constants. */
+INLINE void panel_dots_as(int n_tokens, enum dtype dtype, const struct panel *panel, int64_t begin,
+                          int64_t end, float *dots) {
+    for (int row = 0; row < panel->n_rows; row += TILE_ROWS) {
+        vec16 lanes[TILE_LANES];
+#pragma GCC unroll 16
+        for (int i = 0; i < TILE_LANES; i++)
+            lanes[i] = v16_set(0);
+        tile_add(n_tokens, dtype, panel->rows + row, dtype_bytes(dtype, begin), panel->x + begin,
+                 panel->x_stride, end - begin, lanes);
+        float sums[TILE_LANES];
+#pragma GCC unroll 4
+        for (int i = 0; i < n_tokens * TILE_ROWS; i += 4)
+            v16_sum4(lanes + i, sums + i);
+#pragma GCC unroll 16
+        for (int i = 0; i < n_tokens * TILE_ROWS; i++)
+            dots[i / TILE_ROWS * PANEL_ROWS + row + i % TILE_ROWS] = sums[i];
+    }
+}
+
+INLINE void panel_dots_for(int n_tokens, const struct panel *panel, int64_t begin, int64_t end, float *dots) {
+    switch (panel->dtype) {
+    case DTYPE_F16:
+        panel_dots_as(n_tokens, DTYPE_F16, panel, begin, end, dots);
+        return;
+    case DTYPE_BF16:
+        panel_dots_as(n_tokens, DTYPE_BF16, panel, begin, end, dots);
+        return;
+    case DTYPE_Q8_0:
+        panel_dots_as(n_tokens, DTYPE_Q8_0, panel, begin, end, dots);
+        return;
+    case DTYPE_Q4_0:
+        panel_dots_as(n_tokens, DTYPE_Q4_0, panel, begin, end, dots);
+        return;
+    default:
+        panel_dots_as(n_tokens, DTYPE_F32, panel, begin, end, dots);
+    }
+}
+
+/* dots [n_tokens, PANEL_ROWS] = the products of columns [begin, end). */
+static void panel_dots(const struct panel *panel, int64_t begin, int64_t end, float *dots) {
+    switch (panel->n_tokens) {
+    case 1:
+        panel_dots_for(1, panel, begin, end, dots);
+        return;
+    case 2:
+        panel_dots_for(2, panel, begin, end, dots);
+        return;
+#if TILE_TOKENS > 3
+    case 3:
+        panel_dots_for(3, panel, begin, end, dots);
+        return;
+#endif
+    default:
+        panel_dots_for(TILE_TOKENS, panel, begin, end, dots);
+    }
+}
+
+static int64_t smaller(int64_t a, int64_t b) {
+    return a < b ? a : b;
+}
+
+/* The panel of w's rows from `row` on, no further than row_end. */
+static struct panel panel_of(const struct matrix *w, int64_t row, int64_t row_end) {
+    const size_t row_bytes = dtype_bytes(w->dtype, w->cols);
+    struct panel panel = {.dtype = w->dtype, .n_rows = (int)smaller(PANEL_ROWS, row_end - row)};
+    for (int64_t r = 0; r < PANEL_ROWS; r++)
+        panel.rows[r] = (const uint8_t *)w->data + (size_t)(row + smaller(r, panel.n_rows - 1)) * row_bytes;
+    return panel;
+}
+
+static void panel_set_tokens(struct panel *panel, const float *x, int64_t x_stride, int64_t token,
+                             int64_t n_tokens) {
+    panel->x = x + token * x_stride;
+    panel->x_stride = x_stride;
+    panel->n_tokens = (int)smaller(TILE_TOKENS, n_tokens - token);
+}
+
+static void matmul(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
+                   int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride) {
+    float dots[TILE_TOKENS * PANEL_ROWS];
+    for (int64_t row = row_begin; row < row_end; row += PANEL_ROWS) {
+        struct panel panel = panel_of(w, row, row_end);
+        for (int64_t token = 0; token < n_tokens; token += TILE_TOKENS) {
+            panel_set_tokens(&panel, x, x_stride, token, n_tokens);
+            panel_dots(&panel, 0, w->cols, dots);
+            for (int t = 0; t < panel.n_tokens; t++)
+                memcpy(y + (token + t) * y_stride + row, dots + t * PANEL_ROWS,
+                       (size_t)panel.n_rows * sizeof *y);
+        }
+    }
+}
+
+/* Rounds n block products to the grid and adds them; returns how many did not fit. */
+static int64_t add_to_grid(const float *dots, int64_t n, float scale, int64_t *sums) {
+    int64_t n_bad = 0;
+    for (int64_t r = 0; r < n; r++) {
+        const float value = dots[r] * scale;
+        if (fabsf(value) < EXACT_BLOCK_LIMIT) /* false for NaN */
+            sums[r] += round_to_int64((double)value * EXACT_UNITS_PER_ONE);
+        else
+            n_bad++;
+    }
+    return n_bad;
+}
+
+static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
+                         const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
+                         int64_t *sums, int64_t sums_stride, int64_t *bad) {
+    float dots[TILE_TOKENS * PANEL_ROWS];
+    for (int64_t row = row_begin; row < row_end; row += PANEL_ROWS) {
+        struct panel panel = panel_of(w, row, row_end);
+        for (int64_t token = 0; token < n_tokens; token += TILE_TOKENS) {
+            panel_set_tokens(&panel, x, x_stride, token, n_tokens);
+            for (int64_t begin = 0; begin < w->cols; begin += block) {
+                panel_dots(&panel, begin, begin + smaller(block, w->cols - begin), dots);
+                for (int t = 0; t < panel.n_tokens; t++) {
+                    const int64_t n_bad =
+                        add_to_grid(dots + t * PANEL_ROWS, panel.n_rows, scale ? scale[token + t] : 1,
+                                    sums + (token + t) * sums_stride + row);
+                    if (n_bad) __atomic_fetch_add(&bad[token + t], n_bad, __ATOMIC_RELAXED);
+                }
+            }
+        }
+    }
+}
