@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/check.h"
 #include "base/log.h"
 #include "cluster/comm.h"
 #include "cluster/engine.h"
@@ -43,8 +42,7 @@ static enum status run_without_model(const struct config *config, int n_ranks) {
     case COMMAND_SCORE:
         break;
     }
-    CHECK(!"a command without a model");
-    return STATUS_INTERNAL;
+    return FAIL(STATUS_INTERNAL, "this command runs the model");
 }
 
 static enum status run_with_model(struct comm *comm, const struct config *config, const struct start *start) {

@@ -3,15 +3,11 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-/* Open MPI, MPICH (hydra) and Slurm tell a process that it was launched. */
-static bool started_by_launcher(void) {
-    return getenv("OMPI_COMM_WORLD_RANK") || getenv("PMI_RANK") || getenv("PMIX_RANK");
-}
+#include "base/launcher.h"
 
 /* The path of what the launcher has open there. */
 static bool launcher_path(int descriptor, char path[PATH_MAX]) {
@@ -25,7 +21,7 @@ static bool launcher_path(int descriptor, char path[PATH_MAX]) {
 
 int terminal_open(int descriptor) {
     char path[PATH_MAX];
-    if (!started_by_launcher()) {
+    if (!launcher_present()) {
         if (!isatty(descriptor) || ttyname_r(descriptor, path, sizeof path) != 0) return -1;
     } else if (!launcher_path(descriptor, path) || strncmp(path, "/dev/", 5) != 0) {
         return -1;

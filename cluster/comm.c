@@ -8,6 +8,7 @@
 #include <time.h>
 
 #include "base/check.h"
+#include "base/launcher.h"
 #include "base/timer.h"
 #include "cluster/comm_impl.h"
 
@@ -19,8 +20,10 @@ static const double patient_spin_seconds = 0.02;
 static const struct timespec patient_nap = {.tv_nsec = 500000};
 
 static void flush_and_abort(int exit_status) {
+    int running = 0;
     fflush(NULL);
-    MPI_Abort(MPI_COMM_WORLD, exit_status);
+    MPI_Initialized(&running);
+    if (running) MPI_Abort(MPI_COMM_WORLD, exit_status);
 }
 
 /* The job's end for a failed CHECK, which knows no comm. */
@@ -83,10 +86,7 @@ static void join(struct comm *comm) {
     COMM_MUST(comm, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world)); /* inherits the handler */
     COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->overlap));
-    comm->minimum = MPI_REQUEST_NULL;
-    comm->max_count = INT_MAX;
     comm->ranks_on_this_host = count_ranks_on_this_host(comm);
-    check_install(comm->rank, end_job);
 }
 
 static enum status take_scratch(struct comm *comm) {
@@ -99,9 +99,17 @@ static enum status take_scratch(struct comm *comm) {
 enum status comm_open(int *argc, char ***argv, struct comm **comm_out) {
     struct comm *comm = calloc(1, sizeof *comm);
     if (!comm) return FAIL(STATUS_NO_MEMORY, "out of memory for a communicator");
+    *comm = (struct comm){.alone = !launcher_present(),
+                          .size = 1,
+                          .ranks_on_this_host = 1,
+                          .minimum = MPI_REQUEST_NULL,
+                          .max_count = INT_MAX};
     enum status status;
-    TRY_GOTO(initialise_mpi(argc, argv), free_comm);
-    join(comm);
+    if (!comm->alone) {
+        TRY_GOTO(initialise_mpi(argc, argv), free_comm);
+        join(comm);
+    }
+    check_install(comm->rank, end_job);
     TRY_GOTO(comm_agree(comm, take_scratch(comm)), close_comm);
     *comm_out = comm;
     return STATUS_OK;
@@ -117,9 +125,11 @@ free_comm:
 void comm_close(struct comm *comm) {
     if (!comm) return;
     CHECK(comm->minimum == MPI_REQUEST_NULL);
-    COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
-    COMM_MUST(comm, MPI_Comm_free(&comm->world));
-    COMM_MUST(comm, MPI_Finalize());
+    if (!comm->alone) {
+        COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
+        COMM_MUST(comm, MPI_Comm_free(&comm->world));
+        COMM_MUST(comm, MPI_Finalize());
+    }
     check_install(comm->rank, NULL);
     free(comm->displacements);
     free(comm->counts);
@@ -166,6 +176,7 @@ void comm_broadcast_patient(struct comm *comm, void *data, size_t size) {
 }
 
 enum status comm_agree(struct comm *comm, enum status status) {
+    if (comm->size == 1) return status;
     int lowest = status == STATUS_OK ? comm->size : comm->rank;
     COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, comm->world));
     if (lowest == comm->size) return STATUS_OK;
@@ -241,5 +252,5 @@ void comm_gather(struct comm *comm, const void *data, const size_t *sizes, void 
 }
 
 void comm_barrier(struct comm *comm) {
-    COMM_MUST(comm, MPI_Barrier(comm->world));
+    if (!comm->alone) COMM_MUST(comm, MPI_Barrier(comm->world));
 }

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <mpi.h>
+#include <stdbool.h>
 #include <stddef.h>
 
 #include "cluster/comm.h"
@@ -14,6 +15,7 @@ struct comm {
     MPI_Comm world;      /* our duplicate of MPI_COMM_WORLD */
     MPI_Comm overlap;    /* a second one: a minimum under way never meets another collective */
     MPI_Request minimum; /* MPI_REQUEST_NULL: none under way */
+    bool alone;          /* started without a launcher: MPI is not initialised, and never called */
     int rank;
     int size;
     int ranks_on_this_host;

@@ -84,7 +84,10 @@ static void test_a_failed_check_ends_the_job(void **state) {
 }
 
 int main(int argc, char **argv) {
-    if (argc > 1) return run_fault(argv[1]);
+    if (argc > 1) {
+        setenv("OMPI_COMM_WORLD_RANK", "0", 1); /* as if launched: else MPI would not be started at all */
+        return run_fault(argv[1]);
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_fault),
         cmocka_unit_test(test_low_thread_level_is_refused),
