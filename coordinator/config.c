@@ -41,6 +41,9 @@ static enum status check_together(const struct config *config) {
     if (config->budget < (int64_t)config->sinks + 2)
         return FAIL(STATUS_BAD_INPUT, "--budget %d is below --sinks %d + 2: no room is left to choose",
                     (int)config->budget, (int)config->sinks);
+    if (config->max_tokens == 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--max-tokens 0 leaves nothing to do; -1 goes on until the context is full");
     if (config->prompts.n > 0 && config->prompt_file)
         return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
     if (config->command == COMMAND_RUN && config->logprobs >= 0 && !config->json)

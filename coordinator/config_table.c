@@ -64,7 +64,7 @@ static const struct option options[] = {
      .initial_doc = "all on this host", .min = 1, .max = 65536, .metavar = "R",
      .doc = "ranks that share one host's memory", .commands = PLAN, .group = GROUP_MODEL},
 
-    {"prompt", .letter = 'p', .kind = OPTION_TEXT_LIST, FIELD(prompts), .min = 1, .metavar = "TEXT",
+    {"prompt", .letter = 'p', .kind = OPTION_TEXT_LIST, FIELD(prompts), .metavar = "TEXT",
      .doc = "the text to begin with; may be repeated: several are answered side by side",
      .commands = RUN | TOKENIZE, .group = GROUP_TEXT},
     {"file", .letter = 'f', .kind = OPTION_PATH, FIELD(prompt_file), .min = 1, .metavar = "FILE",

@@ -83,7 +83,7 @@ enum status run_report_json(const struct generation *generation, const struct sc
     set_count(report, "logits_rows_fetched", view.n_fetches);
     json_object_set_new(report, "times", times_json(totals));
     if (view.logprobs) json_object_set_new(report, "logprobs", logprobs_json(&view));
-    char *encoded = json_dumps(report, JSON_COMPACT | JSON_REAL_PRECISION(9));
+    char *encoded = json_dumps(report, JSON_REAL_PRECISION(9));
     json_decref(report);
     if (!encoded) return FAIL(STATUS_INTERNAL, "cannot encode the answer as JSON");
     const enum status status = bytes_printf(text, "%s\n", encoded);

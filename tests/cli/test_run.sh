@@ -19,7 +19,7 @@ output=$(mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11)
 [ "$output" = "$text" ] || fail "two ranks: '$output'"
 
 # The JSON object, without its times.
-json=$("$program" run -m $model -p "Once upon a time" -n 3 --json | sed 's/, "attended_tokens".*//')
+json=$("$program" run -m $model -p "Once upon a time" -n 3 --json | sed 's/, "logits_rows_fetched".*//')
 [ "$json" = '{"prompt_ids": [1, 403, 407, 261, 378], "generated_ids": [432, 383, 286], "text": ", there was", "finish_reason": "length"' ] ||
     fail "--json: $json"
 

@@ -19,7 +19,7 @@ run_caucus() {
 
 # The parts of a --json answer that may not depend on the machine: everything but the times.
 answer() {
-    sed 's/,"times":{[^}]*}//'
+    sed 's/, "times": {[^}]*}//'
 }
 
 compare_model() { # compare_model MODEL MAX_RANKS OPTION…

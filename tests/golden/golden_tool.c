@@ -3,6 +3,7 @@
  *   golden_tool input GOLDEN            the input line for `caucus score`
  *   golden_tool positions GOLDEN        the positions whose logits the golden holds, for --logits
  *   golden_tool compare GOLDEN OUTPUT   fails unless the output agrees with the golden
+ *   golden_tool greedy GOLDEN ANSWER    fails unless `caucus run --json` gave the golden's ids and text
  *
  * Agreement: every logit within TOLERANCE of the largest golden logit, every argmax equal, perplexity within
  * TOLERANCE. */
@@ -102,6 +103,19 @@ static int compare_scores(const json_t *golden, const json_t *output) {
     return !(difference <= TOLERANCE && fabs(perplexity / golden_perplexity - 1) <= TOLERANCE);
 }
 
+/* The golden's ids begin with the prompt's one, BOS. */
+static int compare_greedy(const json_t *golden, const json_t *answer) {
+    const json_t *expected = json_object_get(golden, "token_ids"),
+                 *ids = json_object_get(answer, "generated_ids");
+    const size_t n = json_array_size(expected);
+    size_t n_same = 0;
+    for (size_t i = 1; i < n; i++)
+        n_same += json_equal(json_array_get(expected, i), json_array_get(ids, i - 1));
+    const int same_text = json_equal(json_object_get(golden, "text"), json_object_get(answer, "text"));
+    printf("ids: %zu of %zu equal; text %s\n", n_same, n - 1, same_text ? "equal" : "differs");
+    return n < 2 || n_same != n - 1 || json_array_size(ids) != n - 1 || !same_text;
+}
+
 int main(int argc, char **argv) {
     if (argc < 3) return 2;
     json_t *golden = load(argv[2]);
@@ -111,9 +125,12 @@ int main(int argc, char **argv) {
     } else if (strcmp(argv[1], "positions") == 0) {
         print_positions(golden);
     } else {
-        json_t *output = load(argv[3]);
-        failed =
-            compare_logits(golden, output) | compare_argmax(golden, output) | compare_scores(golden, output);
+        json_t *output = argc > 3 ? load(argv[3]) : NULL;
+        if (strcmp(argv[1], "greedy") == 0)
+            failed = compare_greedy(golden, output);
+        else
+            failed = compare_logits(golden, output) | compare_argmax(golden, output) |
+                     compare_scores(golden, output);
         json_decref(output);
     }
     json_decref(golden);
