@@ -127,10 +127,12 @@ static int64_t smaller(int64_t a, int64_t b) {
     return a < b ? a : b;
 }
 
-/* The panel of w's rows from `row` on, no further than row_end. */
-static struct panel panel_of(const struct matrix *w, int64_t row, int64_t row_end) {
+/* The panel of w's rows from `row` on, no further than row_end. One tile of tokens does not come back to the
+ * rows, and then fewer rows at a time are fewer streams to fetch ahead. */
+static struct panel panel_of(const struct matrix *w, int64_t row, int64_t row_end, int64_t n_tokens) {
+    const int64_t n_rows = n_tokens > TILE_TOKENS ? PANEL_ROWS : PANEL_ROWS / 2;
     const size_t row_bytes = dtype_bytes(w->dtype, w->cols);
-    struct panel panel = {.dtype = w->dtype, .n_rows = (int)smaller(PANEL_ROWS, row_end - row)};
+    struct panel panel = {.dtype = w->dtype, .n_rows = (int)smaller(n_rows, row_end - row)};
     for (int64_t r = 0; r < PANEL_ROWS; r++)
         panel.rows[r] = (const uint8_t *)w->data + (size_t)(row + smaller(r, panel.n_rows - 1)) * row_bytes;
     return panel;
@@ -146,8 +148,9 @@ static void panel_set_tokens(struct panel *panel, const float *x, int64_t x_stri
 static void matmul(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
                    int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride) {
     float dots[TILE_TOKENS * PANEL_ROWS];
-    for (int64_t row = row_begin; row < row_end; row += PANEL_ROWS) {
-        struct panel panel = panel_of(w, row, row_end);
+    struct panel panel;
+    for (int64_t row = row_begin; row < row_end; row += panel.n_rows) {
+        panel = panel_of(w, row, row_end, n_tokens);
         for (int64_t token = 0; token < n_tokens; token += TILE_TOKENS) {
             panel_set_tokens(&panel, x, x_stride, token, n_tokens);
             panel_dots(&panel, 0, w->cols, dots);
@@ -175,8 +178,9 @@ static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_
                          const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
                          int64_t *sums, int64_t sums_stride, int64_t *bad) {
     float dots[TILE_TOKENS * PANEL_ROWS];
-    for (int64_t row = row_begin; row < row_end; row += PANEL_ROWS) {
-        struct panel panel = panel_of(w, row, row_end);
+    struct panel panel;
+    for (int64_t row = row_begin; row < row_end; row += panel.n_rows) {
+        panel = panel_of(w, row, row_end, n_tokens);
         for (int64_t token = 0; token < n_tokens; token += TILE_TOKENS) {
             panel_set_tokens(&panel, x, x_stride, token, n_tokens);
             for (int64_t begin = 0; begin < w->cols; begin += block) {
