@@ -9,7 +9,10 @@ failed=0 compared=0
 
 same() { # same WHAT FILE REFERENCE
     compared=$((compared + 1))
-    [ -s "$3" ] && cmp -s "$2" "$3" || { echo "differs: $1" >&2; failed=1; }
+    if [ ! -s "$3" ] || ! cmp -s "$2" "$3"; then
+        echo "differs: $1" >&2
+        failed=1
+    fi
 }
 
 # run_caucus RANKS THREADS ARGUMENT…
@@ -62,7 +65,7 @@ compare_answers() { # compare_answers MODEL OPTION…
     done
 }
 
-sparse=(--policy lessismore --budget 16 --select-layers 1,3)
+sparse=(--policy lessismore --budget 16 "--select-layers=1,3")
 case $4 in
 stories)
     compare_model "$data/models/stories260K" 4

@@ -67,7 +67,7 @@ static void test_flags(void **state) {
 static void test_many(void **state) {
     (void)state;
     enum { N = 20000, TEXT = 1 << 20 };
-    char(*texts)[16] = malloc(N * sizeof *texts), *text = malloc(TEXT);
+    char(*texts)[24] = malloc(N * sizeof *texts), *text = malloc(TEXT);
     struct added_token *tokens = calloc(N, sizeof *tokens);
     struct added_tokens added;
     assert_true(texts && text && tokens);
