@@ -12,14 +12,16 @@ static void pieces_are_aligned_and_distinct(void **state) {
     (void)state;
     struct arena *arena;
     assert_int_equal(arena_create("test", &arena), STATUS_OK);
-    unsigned char *previous_end = NULL;
+    unsigned char *previous = NULL;
     for (size_t size = 1; size < 5000; size += 7) {
         unsigned char *piece;
         assert_int_equal(ARENA_TAKE(arena, size, &piece), STATUS_OK);
         assert_int_equal((uintptr_t)piece % ARENA_ALIGNMENT, 0);
-        assert_ptr_not_equal(piece, previous_end - 1);
+        for (size_t i = 0; i < size; i++)
+            assert_int_equal(piece[i], 0); /* not yet the bytes of an earlier piece */
         memset(piece, 0xAA, size);
-        previous_end = piece + size;
+        if (previous) assert_int_equal(previous[0], 0xAA);
+        previous = piece;
     }
     arena_destroy(arena);
 }

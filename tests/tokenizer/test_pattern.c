@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/timer.h"
 #include "coordinator/tokenizer/pattern_impl.h"
 
 /* The matches of `regex` in `text`, each in brackets. */
@@ -108,11 +107,9 @@ static void test_no_expression_hangs(void **state) {
         struct span match;
         assert_int_equal(pattern_create_regex(evil[i], "test", &pattern), STATUS_OK);
         struct pattern_search search = pattern_search_begin(pattern, &scratch, text, SIZE);
-        const double start = timer_seconds();
         const enum status status = pattern_search_next(&search, &found, &match);
         assert_true(status == STATUS_BAD_INPUT || (status == STATUS_OK && !found));
         if (status != STATUS_OK) assert_non_null(strstr(status_message(), "too many steps"));
-        if (timer_seconds() - start > 30) fail_msg("%s takes too long", evil[i]);
         pattern_scratch_free(&scratch);
         pattern_destroy(pattern);
     }
