@@ -57,25 +57,36 @@ static int64_t dealt_size(const struct model_spec *spec, const struct rank_share
     return 0;
 }
 
-/* A row that ends inside a quantised block takes the whole block. */
-static int64_t bytes_of(enum dtype dtype, int64_t n_elements) {
-    const struct dtype_layout *layout = dtype_layout(dtype);
-    return (n_elements + layout->block_elements - 1) / layout->block_elements * layout->block_bytes;
+/* Columns of a matrix are dealt in multiples of this. */
+static int64_t column_unit(const struct shard_map *map, enum dealt_dimension dimension) {
+    return dimension == DEAL_HEADS ? map->head_block
+           : dimension == DEAL_MLP ? map->mlp_block
+                                   : map->expert_block;
 }
 
-static int64_t tensor_bytes(const struct model_spec *spec, const struct rank_share *share,
-                            const struct tensor_ref *tensor, struct dealing dealing) {
+/* What a rank holds a tensor as: vectors, and matrices whose quantised blocks the dealing would cut, as f32.
+ */
+static enum dtype held_dtype(const struct shard_map *map, const struct tensor_ref *tensor,
+                             struct dealing dealing) {
+    const int block = dtype_layout(tensor->dtype)->block_elements;
+    const bool cut = dealing.columns && column_unit(map, dealing.dimension) % block != 0;
+    return dealing.vector || cut ? DTYPE_F32 : tensor->dtype;
+}
+
+static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_map *map,
+                            const struct rank_share *share, const struct tensor_ref *tensor,
+                            struct dealing dealing) {
     if (dealing.unloaded) return 0;
     const int64_t part = dealt_size(spec, share, dealing.dimension);
     const bool whole = dealing.dimension == DEAL_NONE, by_columns = dealing.columns || dealing.vector;
     const int64_t rows = whole || by_columns ? tensor->rows : part;
     const int64_t cols = whole || !by_columns ? tensor->cols : part;
-    return rows * bytes_of(dealing.vector ? DTYPE_F32 : tensor->dtype, cols);
+    return rows * (int64_t)dtype_bytes(held_dtype(map, tensor, dealing), cols);
 }
 
 /* Roles from TENSOR_ATTENTION_NORM on exist once per layer, the experts' once per layer and expert. */
-static int64_t role_bytes(const struct model_file *model, const struct rank_share *share,
-                          enum tensor_role role) {
+static int64_t role_bytes(const struct model_file *model, const struct shard_map *map,
+                          const struct rank_share *share, enum tensor_role role) {
     const struct model_spec *spec = model_file_spec(model);
     const int n_layers = role < TENSOR_ATTENTION_NORM ? 1 : spec->n_layers;
     const int n_experts = role < TENSOR_EXPERT_GATE ? 1 : spec->n_experts;
@@ -83,7 +94,7 @@ static int64_t role_bytes(const struct model_file *model, const struct rank_shar
     for (int layer = 0; layer < n_layers; layer++) {
         for (int expert = 0; expert < n_experts; expert++) {
             const struct tensor_ref *tensor = model_file_tensor(model, role, layer, expert);
-            if (tensor) bytes += tensor_bytes(spec, share, tensor, dealings[role]);
+            if (tensor) bytes += tensor_bytes(spec, map, share, tensor, dealings[role]);
         }
     }
     return bytes;
@@ -100,9 +111,10 @@ static struct rank_share rank_share(const struct model_file *model, const struct
         .vocab_rows = shard_map_vocab(map, rank),
     };
     for (int role = 0; role < TENSOR_ROLE_COUNT; role++)
-        share.weight_bytes += role_bytes(model, &share, (enum tensor_role)role);
+        share.weight_bytes += role_bytes(model, map, &share, (enum tensor_role)role);
     const int64_t n_kv_heads = shard_range_size(share.kv_heads);
-    share.kv_bytes_per_token = 2 * n_kv_heads * spec->n_layers * bytes_of(kv_type, spec->head_dim);
+    share.kv_bytes_per_token =
+        2 * n_kv_heads * spec->n_layers * (int64_t)dtype_bytes(kv_type, spec->head_dim);
     return share;
 }
 

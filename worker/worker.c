@@ -19,11 +19,20 @@ static enum status open_model(struct worker *worker, struct shard_map *map_out) 
         .n_heads = spec->n_heads,
         .n_kv_heads = spec->n_kv_heads,
         .head_dim = spec->head_dim,
-        .mlp_size = spec->n_experts > 0 ? 0 : spec->mlp_size,
-        .expert_size = spec->n_experts > 0 ? spec->expert_size : 0,
+        .mlp_size = spec->mlp_size,
+        .expert_size = spec->expert_size,
         .vocab_size = spec->vocab_size,
     };
     return comm_agree(worker->comm, shard_map_create(&dims, comm_size(worker->comm), map_out));
+}
+
+/* Exact sums have room for so many blocks, none near the limit of one (docs/numerics.md). */
+static enum status check_block_counts(const struct model_spec *spec, const struct shard_map *map) {
+    const int64_t mlp = (spec->mlp_size + map->mlp_block - 1) / map->mlp_block;
+    const int64_t expert = (spec->expert_size + map->expert_block - 1) / map->expert_block;
+    const int64_t most = mlp > spec->n_kv_heads ? mlp : spec->n_kv_heads;
+    if (most <= EXACT_BLOCKS_MAX && expert * spec->n_experts_used <= EXACT_BLOCKS_MAX) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "the model is too wide for reproducible sums; use --numerics fast");
 }
 
 /* The configuration against the model: the same answer on every rank. */
@@ -171,6 +180,8 @@ static enum status set_up(struct worker *worker) {
     struct comm *comm = worker->comm;
     struct shard_map map;
     TRY(open_model(worker, &map));
+    if (worker->config.numerics == NUMERICS_REPRODUCIBLE)
+        TRY(comm_agree(comm, check_block_counts(model_file_spec(worker->file), &map)));
     TRY(comm_agree(comm, resolve_limits(worker)));
     worker->kernels = agree_on_kernels(comm);
     int32_t n_threads = 1;

@@ -32,9 +32,20 @@ static struct model_file *open_model(const char *name) {
     return model;
 }
 
+/* What the attention outputs gain where a KV head's columns are fewer than a quantised block: they are f32
+ * then. */
+static int64_t converted_bytes(const struct model_file *model) {
+    const struct model_spec *spec = model_file_spec(model);
+    const struct tensor_ref *output = model_file_tensor(model, TENSOR_O, 0, 0);
+    const int columns = spec->n_heads / spec->n_kv_heads * spec->head_dim;
+    if (columns % dtype_layout(output->dtype)->block_elements == 0) return 0;
+    const int64_t n = output->rows * output->cols;
+    return spec->n_layers * (4 * n - (int64_t)dtype_bytes(output->dtype, n));
+}
+
 /* Everything in the files, with vectors as f32. */
 static int64_t file_bytes(const struct model_file *model) {
-    int64_t bytes = 0;
+    int64_t bytes = converted_bytes(model);
     for (size_t i = 0; i < model_file_tensor_count(model); i++) {
         const struct tensor_listing tensor = model_file_tensor_listing(model, i);
         bytes += tensor.n_dims == 1 ? 4 * tensor.shape[0] : (int64_t)tensor.bytes;
