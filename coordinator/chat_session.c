@@ -30,9 +30,14 @@ static enum status add_message(struct dialogue *dialogue, const char *role, cons
     return STATUS_OK;
 }
 
+/* Forgets what was said after the first n messages. */
+static void truncate_dialogue(struct dialogue *dialogue, size_t n) {
+    while (dialogue->n > n)
+        free((void *)(uintptr_t)dialogue->messages[--dialogue->n].content);
+}
+
 static void free_dialogue(struct dialogue *dialogue) {
-    for (size_t i = 0; i < dialogue->n; i++)
-        free((void *)(uintptr_t)dialogue->messages[i].content);
+    truncate_dialogue(dialogue, 0);
     free(dialogue->messages);
     token_list_free(&dialogue->cached);
 }
@@ -99,6 +104,16 @@ static enum status take_turn(struct run_session *session, struct dialogue *dialo
     return status;
 }
 
+/* A turn that is refused (too long for the context, say) is taken back, and the chat goes on. */
+static enum status try_turn(struct run_session *session, struct dialogue *dialogue, const char *line) {
+    const size_t n_before = dialogue->n;
+    const enum status status = take_turn(session, dialogue, line);
+    if (status != STATUS_BAD_INPUT) return status;
+    truncate_dialogue(dialogue, n_before);
+    fprintf(console_stream(), "%s\n", status_message());
+    return STATUS_OK;
+}
+
 enum status run_session_chat(struct run_session *session) {
     struct dialogue dialogue = {0};
     struct bytes line = {0};
@@ -110,7 +125,7 @@ enum status run_session_chat(struct run_session *session) {
     for (bool end = false; status == STATUS_OK;) {
         status = console_read_line(session->console, "> ", &line, &end);
         if (status != STATUS_OK || end) break;
-        if (line.size > 0) status = take_turn(session, &dialogue, line.data);
+        if (line.size > 0) status = try_turn(session, &dialogue, line.data);
     }
     bytes_free(&line);
     free_dialogue(&dialogue);
