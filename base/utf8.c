@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 /* Length that the first byte announces; 0 where no character starts so. */
 static size_t announced_length(unsigned char first) {
     if (first < 0x80) return 1;
@@ -78,4 +80,25 @@ size_t utf8_incomplete_tail(const char *text, size_t size) {
         return unfinished && plausible ? tail : 0;
     }
     return 0;
+}
+
+/* C0, DEL and C1: what a terminal may take for a command. */
+static bool is_control(uint32_t code_point) {
+    return code_point < 0x20 || (code_point >= 0x7F && code_point < 0xA0);
+}
+
+const char *utf8_printable(const char *text, size_t size, size_t room, char copy[]) {
+    size_t n = 0;
+    for (size_t i = 0; i < size;) {
+        uint32_t code_point = 0;
+        const size_t length = utf8_decode(text + i, size - i, &code_point);
+        const bool shown = length > 0 && !is_control(code_point);
+        const size_t n_copied = shown ? length : 1;
+        if (n + n_copied >= room) break;
+        memcpy(copy + n, shown ? text + i : "?", n_copied);
+        n += n_copied;
+        i += length ? length : 1;
+    }
+    copy[n] = '\0';
+    return copy;
 }

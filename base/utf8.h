@@ -21,3 +21,7 @@ bool utf8_is_valid(const char *text, size_t size);
 /* How many bytes at the end of `text` may be the beginning of a character that is still to be completed
  * (0-3). What stands before them can be printed. */
 size_t utf8_incomplete_tail(const char *text, size_t size);
+
+/* Foreign text for a sentence: copies the characters that fit, control characters and broken bytes as '?', so
+ * that nothing in it can steer a terminal. `copy` gets its NUL and is returned. */
+const char *utf8_printable(const char *text, size_t size, size_t room, char copy[]);

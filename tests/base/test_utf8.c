@@ -43,10 +43,30 @@ static void malformed_bytes_are_refused(void **state) {
     assert_int_equal(utf8_incomplete_tail("a\xFF", 2), 0);
 }
 
+static void foreign_text_is_made_printable(void **state) {
+    (void)state;
+    char copy[16];
+    assert_string_equal(utf8_printable("caf\xC3\xA9", 5, sizeof copy, copy), "caf\xC3\xA9");
+    assert_string_equal(utf8_printable("\x1B[2J\n\x7F\0.", 8, sizeof copy, copy), "?[2J???.");
+    assert_string_equal(utf8_printable("\xC2\x9B"
+                                       "0c\xC2\xA0",
+                                       6, sizeof copy, copy),
+                        "?0c\xC2\xA0");
+    assert_string_equal(utf8_printable("\xFF"
+                                       "a\xE2\x82",
+                                       4, sizeof copy, copy),
+                        "?a??");
+    /* Cut between characters. */
+    assert_string_equal(utf8_printable("ab\xE2\x82\xAC", 5, 5, copy), "ab");
+    assert_string_equal(utf8_printable("ab\xE2\x82\xAC", 5, 6, copy), "ab\xE2\x82\xAC");
+    assert_string_equal(utf8_printable("", 0, 1, copy), "");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_code_point_round_trips),
         cmocka_unit_test(malformed_bytes_are_refused),
+        cmocka_unit_test(foreign_text_is_made_printable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
