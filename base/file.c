@@ -36,6 +36,37 @@ enum status file_read_all(const char *path, size_t limit, struct bytes *content_
     return STATUS_OK;
 }
 
+enum status file_check_readable(const char *path) {
+    if (strcmp(path, "-") == 0) return STATUS_OK;
+    if (access(path, R_OK) != 0) return FAIL(STATUS_IO, "cannot open %s: %s", path, strerror(errno));
+    if (file_is_directory(path)) return FAIL(STATUS_IO, "cannot read %s: %s", path, strerror(EISDIR));
+    return STATUS_OK;
+}
+
+/* The folder that `path` lies in, or will. */
+static enum status parent_folder(const char *path, char folder[FILE_PATH_MAX]) {
+    const char *slash = strrchr(path, '/');
+    const size_t size = slash ? (size_t)(slash - path) + 1 : 0;
+    if (size >= FILE_PATH_MAX) return FAIL(STATUS_BAD_INPUT, "the path %s is too long", path);
+    memcpy(folder, slash ? path : ".", slash ? size : 1);
+    folder[slash ? size : 1] = '\0';
+    return STATUS_OK;
+}
+
+enum status file_check_writable(const char *path) {
+    if (strcmp(path, "-") == 0) return STATUS_OK;
+    if (file_is_directory(path)) return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(EISDIR));
+    if (access(path, W_OK) == 0) return STATUS_OK;
+    char folder[FILE_PATH_MAX];
+    int error = errno;
+    if (error == ENOENT) {
+        TRY(parent_folder(path, folder));
+        if (access(folder, W_OK | X_OK) == 0) return STATUS_OK;
+        error = errno;
+    }
+    return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(error));
+}
+
 bool file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }

@@ -16,6 +16,11 @@
  * STATUS_BAD_INPUT. */
 NODISCARD enum status file_read_all(const char *path, size_t limit, struct bytes *content_out);
 
+/* Whether a later file_read_all, or an fopen for writing, is allowed; "-" always is. Nothing is opened: a
+ * pipe keeps its content, a file that is still to be written is neither made nor emptied. */
+NODISCARD enum status file_check_readable(const char *path);
+NODISCARD enum status file_check_writable(const char *path);
+
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 
