@@ -2,9 +2,12 @@
  *
  * Rank 0 decides everything. The other ranks learn whether the command runs the model, serve its plans if
  * so, and leave with rank 0's exit status. */
+#include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/log.h"
 #include "cluster/comm.h"
@@ -21,15 +24,7 @@ struct start {
     struct engine_config engine;
 };
 
-static enum status run_without_model(const struct config *config, int n_ranks) {
-    if (config->version) {
-        config_print_version();
-        return STATUS_OK;
-    }
-    if (config->help) {
-        config_print_help(config->command);
-        return STATUS_OK;
-    }
+static enum status dispatch_without_model(const struct config *config, int n_ranks) {
     switch (config->command) {
     case COMMAND_TOKENIZE:
         return command_tokenize(config);
@@ -43,6 +38,18 @@ static enum status run_without_model(const struct config *config, int n_ranks) {
         break;
     }
     return FAIL(STATUS_INTERNAL, "this command runs the model");
+}
+
+static enum status run_without_model(const struct config *config, int n_ranks) {
+    if (config->version)
+        config_print_version();
+    else if (config->help)
+        config_print_help(config->command);
+    else
+        TRY(dispatch_without_model(config, n_ranks));
+    if (fflush(stdout) != 0 || ferror(stdout))
+        return FAIL(STATUS_IO, "cannot write standard output: %s", strerror(errno));
+    return STATUS_OK;
 }
 
 static enum status run_with_model(struct comm *comm, const struct config *config, const struct start *start) {
@@ -81,9 +88,20 @@ static enum status run(struct comm *comm, int argc, char **argv, struct config *
     return comm_agree(comm, status);
 }
 
+/* Where one of 0, 1 and 2 is closed, the next file opened would take its place: a model read as standard
+ * input. */
+static void open_standard_descriptors(void) {
+    int descriptor;
+    do
+        descriptor = open("/dev/null", O_RDWR);
+    while (descriptor >= 0 && descriptor <= STDERR_FILENO);
+    if (descriptor >= 0) close(descriptor);
+}
+
 int main(int argc, char **argv) {
-    signal(SIGPIPE,
-           SIG_IGN); /* a closed pipe is a failed write, not a death that leaves the others waiting */
+    open_standard_descriptors();
+    /* A closed pipe is a failed write, not a death that leaves the others waiting. */
+    signal(SIGPIPE, SIG_IGN);
     struct comm *comm;
     if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
         fprintf(stderr, "caucus: %s\n", status_message());

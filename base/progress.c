@@ -19,7 +19,7 @@ void progress_update(struct progress *progress, uint64_t done) {
     if (!progress->visible || progress->total == 0) return;
     const double now = timer_seconds(), elapsed = now - progress->begin;
     if (elapsed < QUIET_SECONDS || now - progress->last_shown < REFRESH_SECONDS) return;
-    const double share = (double)done / (double)progress->total;
+    const double share = done < progress->total ? (double)done / (double)progress->total : 1;
     const int filled = (int)(share * BAR_WIDTH);
     char bar[BAR_WIDTH + 1];
     for (int i = 0; i < BAR_WIDTH; i++)

@@ -41,7 +41,7 @@ struct engine {
     struct step_limits limits; /* what a plan may ask for */
     int n_ranks;
 
-    /* `result` lives until the next call; the plan's number is given to it here. */
+    /* `result` lives until the next step; fetch_logits leaves it alone. The plan gets its number here. */
     enum status (*step)(void *self, const struct step_plan *plan, const struct step_result **result_out);
 
     /* logits [vocab_size]: row `logits_row` of the last compute step, whole. */

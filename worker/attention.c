@@ -63,7 +63,8 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     const size_t queries = (size_t)attention->group * BATCH_BLOCK_ROWS;
     for (int32_t thread = 0; thread < shape->n_threads; thread++)
         TRY(create_scratch(memory, queries, (size_t)shape->head_dim, &attention->scratch[thread]));
-    TRY(ARENA_TAKE(memory, (size_t)shape->n_heads_local * (size_t)shape->context_length, &attention->scores));
+    const size_t n_scores = shape->selects ? (size_t)shape->n_heads_local * (size_t)shape->context_length : 0;
+    TRY(ARENA_TAKE(memory, n_scores, &attention->scores));
     *attention_out = attention;
     return STATUS_OK;
 }

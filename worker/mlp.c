@@ -1,5 +1,6 @@
 #include "worker/mlp.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "worker/threads.h"
@@ -70,6 +71,10 @@ static void keep_best_experts(const struct model_spec *spec, struct choice *choi
         weights[best] = -1; /* below every probability: not chosen again */
     }
     memset(weights, 0, (size_t)spec->n_experts * sizeof *weights);
+    if (!isfinite(total)) { /* a broken token stays visibly broken */
+        weights[0] = NAN;
+        return;
+    }
     for (int32_t k = 0; k < spec->n_experts_used; k++)
         weights[choices[k].expert] = spec->norm_topk_prob ? choices[k].weight / total : choices[k].weight;
 }

@@ -186,12 +186,13 @@ static enum status load_all(struct loader *loader, int rank) {
     return STATUS_OK;
 }
 
-/* About what this rank will read: its share of everything in the files. */
-static uint64_t expected_bytes(const struct model_file *file, int n_ranks) {
+/* About what this rank will read: of everything in the files, as much as of the KV heads. For the progress
+ * bar. */
+static uint64_t expected_bytes(const struct model_shard *shard) {
     uint64_t bytes = 0;
-    for (size_t i = 0; i < model_file_tensor_count(file); i++)
-        bytes += model_file_tensor_listing(file, i).bytes;
-    return bytes / (uint64_t)n_ranks;
+    for (size_t i = 0; i < model_file_tensor_count(shard->file); i++)
+        bytes += model_file_tensor_listing(shard->file, i).bytes;
+    return bytes / (uint64_t)shard->spec->n_kv_heads * (uint64_t)shard->n_kv_heads;
 }
 
 static void take_ownership(struct model_shard *shard, int rank) {
@@ -215,7 +216,7 @@ enum status model_shard_load(const struct model_file *file, const struct shard_m
     take_ownership(shard, rank);
 
     struct loader loader = {.shard = shard};
-    progress_begin(&loader.progress, "loading", expected_bytes(file, map->n_ranks), rank == 0);
+    progress_begin(&loader.progress, "loading", expected_bytes(shard), rank == 0);
     enum status status = arena_create("the model's weights", &shard->memory);
     if (status == STATUS_OK) status = load_all(&loader, rank);
     progress_end(&loader.progress);

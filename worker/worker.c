@@ -144,9 +144,19 @@ static enum status create_activations(struct worker *worker) {
     return ARENA_TAKE(worker->memory, hidden * sizeof(float), &act->embedding_row);
 }
 
+/* Can any layer ever select? A short context or a dense policy spares the buffers of selection. */
+static bool policy_selects(const struct worker *worker) {
+    for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++)
+        if (kv_policy_layer(worker->policy, 0, layer, worker->limits.context_length) ==
+            KV_ATTEND_ALL_AND_SELECT)
+            return true;
+    return false;
+}
+
 static enum status create_selection(struct worker *worker) {
     const size_t slots = (size_t)worker->limits.max_slots, context = (size_t)worker->limits.context_length;
-    TRY(ARENA_TAKE(worker->memory, slots * context, &worker->selection.messages));
+    const size_t words = policy_selects(worker) ? slots * context : 0;
+    TRY(ARENA_TAKE(worker->memory, words, &worker->selection.messages));
     TRY(ARENA_TAKE(worker->memory, slots, &worker->slot_tokens));
     return ARENA_TAKE(worker->memory, slots + 1, &worker->selection.message_offsets);
 }
@@ -161,6 +171,7 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
         .sliding_window = worker->sliding_window,
         .context_length = worker->limits.context_length,
         .n_threads = n_threads,
+        .selects = policy_selects(worker),
         .kv_dtype = worker->config.kv_dtype,
     };
     TRY(arena_create("the step's buffers", &worker->memory));
@@ -283,5 +294,7 @@ struct engine worker_engine(struct worker *worker) {
 }
 
 enum status worker_stop(struct worker *worker) {
-    return send_plan(worker, (struct step_plan){.kind = STEP_STOP});
+    /* Without this plan the other ranks would wait for ever. */
+    end_job_on_failure(worker, send_plan(worker, (struct step_plan){.kind = STEP_STOP}));
+    return STATUS_OK;
 }
