@@ -310,12 +310,13 @@ static enum status resolve(const struct builder *builder, const struct role *rol
     return entry ? use_stacked(builder, role, expert, entry, ref_out) : missing(builder, role, name);
 }
 
-/* A bias or norm that is in the file but not in the configuration would silently be left out. */
-static enum status refuse_surplus(const struct builder *builder, const struct role *role) {
+/* A bias or norm that the configuration does not know, or a layer beyond its last, would silently be left
+ * out: `layer` is the first that must not be there. */
+static enum status refuse_surplus(const struct builder *builder, const struct role *role, int layer) {
     const char *pattern = builder->source->is_gguf ? role->gguf : role->hf;
     if (role->scope != PER_LAYER || !pattern) return STATUS_OK;
     char name[TENSOR_NAME_MAX];
-    expand(pattern, 0, 0, name);
+    expand(pattern, layer, 0, name);
     if (!find(builder->source, name)) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT, "%s: tensor %s is there, but %s does not call for it",
                 builder->source->path, name, builder->source->config_name);
@@ -349,7 +350,7 @@ enum status tensor_table_build(const struct tensor_source *source, const struct 
     struct tensor_table table = {0};
     TRY(ARENA_TAKE(arena, lay_out(spec, &table), &table.refs));
     for (int i = 0; i < TENSOR_ROLE_COUNT; i++) {
-        if (table.n_layers[i] == 0) TRY(refuse_surplus(&builder, &roles[i]));
+        TRY(refuse_surplus(&builder, &roles[i], table.n_layers[i]));
         TRY(resolve_role(&builder, (enum tensor_role)i, &table));
     }
     if (spec->tied_embeddings) {

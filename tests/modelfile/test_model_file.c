@@ -148,6 +148,9 @@ static void refuses_contradicting_shapes(void **state) {
     refuse(folder, STATUS_BAD_INPUT, "layers.0.self_attn.q_proj.weight is [64, 64]", "[128, 64]");
     write_config(folder, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 6");
     refuse(folder, STATUS_BAD_INPUT, "layers.5.input_layernorm.weight", "missing");
+    write_config(folder, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 3");
+    refuse(folder, STATUS_BAD_INPUT, "model.layers.3.input_layernorm.weight is there",
+           "does not call for it");
     write_config(folder, "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false");
     refuse(folder, STATUS_BAD_INPUT, "lm_head.weight is missing", "tie_word_embeddings");
     write_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"qwen3\"");
