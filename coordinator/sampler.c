@@ -177,7 +177,9 @@ static float candidate_logit(const struct logits_row *row, int32_t token) {
 enum status sampler_draw(struct sampler *sampler, const struct logits_row *row, uint64_t index,
                          struct logits_source source, struct sampled_token *token_out) {
     if (!row->finite)
-        return FAIL(STATUS_INTERNAL, "the logits at position %lld hold NaN or infinity",
+        return FAIL(STATUS_BAD_INPUT,
+                    "the logits at position %lld hold NaN or infinity; the weights may be damaged, or try "
+                    "--numerics fast",
                     (long long)row->position);
     CHECK(row->n_candidates >= 1 && row->n_candidates <= sampler->vocab_size);
     const double uniform = rng_uniform(sampler->config.seed, sampler->config.stream, index);

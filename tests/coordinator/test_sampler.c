@@ -432,7 +432,7 @@ static void refuses_rows_and_failures(void **state) {
     summary.finite = false;
     struct sampled_token token;
     assert_int_equal(sampler_draw(sampler, &summary, 0, (struct logits_source){&row, fetch}, &token),
-                     STATUS_INTERNAL);
+                     STATUS_BAD_INPUT);
     sampler_destroy(sampler);
 }
 
