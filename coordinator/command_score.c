@@ -55,13 +55,12 @@ static bool next_line(struct score_run *run, const char **line_out, size_t *size
 static enum status start_job(struct score_run *run, const char *text, size_t size) {
     struct job *job = calloc(1, sizeof *job);
     if (!job) return FAIL(STATUS_NO_MEMORY, "out of memory for input line %lld", (long long)run->n_lines);
-    enum status status = score_line_parse(text, size, run->n_lines, &run->context, &job->line);
-    if (status == STATUS_OK) status = score_sequence_begin(&job->sequence, &job->line, &run->context);
+    const enum status status = score_line_parse(text, size, run->n_lines, &run->context, &job->line);
     if (status != STATUS_OK) {
-        score_line_free(&job->line);
         free(job);
         return status;
     }
+    score_sequence_begin(&job->sequence, &job->line, &run->context);
     scheduler_add(run->scheduler, &job->sequence.sequence);
     if (run->newest)
         run->newest->next = job;
@@ -75,13 +74,13 @@ static void end_oldest_job(struct score_run *run) {
     struct job *job = run->oldest;
     run->oldest = job->next;
     if (!run->oldest) run->newest = NULL;
-    score_sequence_end(&job->sequence);
     score_line_free(&job->line);
     free(job);
 }
 
 static enum status write_finished_jobs(struct score_run *run) {
     while (run->oldest && run->oldest->sequence.sequence.finished(&run->oldest->sequence)) {
+        TRY(score_sequence_check(&run->oldest->sequence));
         bytes_clear(&run->text);
         TRY(score_line_print(&run->oldest->line, &run->context, &run->text));
         if (fwrite(run->text.data, 1, run->text.size, run->output) != run->text.size ||

@@ -5,7 +5,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "coordinator/model_text.h"
+
+enum { MAX_SHOWN_BYTES = 64 }; /* of foreign text in a sentence */
 
 static enum status refuse_unknown_keys(json_t *object, int64_t number) {
     const char *key;
@@ -14,9 +17,10 @@ static enum status refuse_unknown_keys(json_t *object, int64_t number) {
         if (strcmp(key, "ids") == 0 || strcmp(key, "text") == 0 || strcmp(key, "prompt_tokens") == 0 ||
             strcmp(key, "id") == 0)
             continue;
+        char shown[MAX_SHOWN_BYTES];
         return FAIL(STATUS_BAD_INPUT,
-                    "input line %lld: unknown key \"%.60s\"; the keys are ids, text, prompt_tokens, id",
-                    (long long)number, key);
+                    "input line %lld: unknown key \"%s\"; the keys are ids, text, prompt_tokens, id",
+                    (long long)number, utf8_printable(key, strlen(key), sizeof shown, shown));
     }
     return STATUS_OK;
 }
@@ -40,7 +44,7 @@ static enum status read_ids(json_t *ids, const struct score_context *context, st
         return FAIL(STATUS_BAD_INPUT, "input line %lld: \"ids\" is no list", (long long)line->number);
     const size_t n = json_array_size(ids);
     TRY(check_length(line, context, n));
-    line->ids = malloc(n * sizeof *line->ids);
+    line->ids = calloc(n + 1, sizeof *line->ids);
     if (!line->ids) return FAIL(STATUS_NO_MEMORY, "out of memory for %zu token ids", n);
     for (size_t i = 0; i < n; i++) {
         const json_t *id = json_array_get(ids, i);
@@ -62,13 +66,15 @@ static enum status read_text(json_t *text, struct score_context *context, struct
     struct token_list tokens = {0};
     enum status status = tokenizer_encode(context->tokenizer, json_string_value(text),
                                           json_string_length(text), options, &tokens);
-    if (status == STATUS_OK) status = check_length(line, context, tokens.n);
+    const size_t n = tokens.n;
+    if (status == STATUS_OK) status = check_length(line, context, n);
+    if (status == STATUS_OK) status = token_list_append(&tokens, 0);
     if (status != STATUS_OK) {
         token_list_free(&tokens);
         return status;
     }
     line->ids = tokens.ids;
-    line->n = (int32_t)tokens.n;
+    line->n = (int32_t)n;
     return STATUS_OK;
 }
 
@@ -82,6 +88,19 @@ static enum status read_prompt_tokens(json_t *object, struct score_line *line) {
                     "input line %lld: \"prompt_tokens\" must be from 1 to the %d tokens of the line",
                     (long long)line->number, line->n);
     line->n_prompt = (int32_t)value;
+    return STATUS_OK;
+}
+
+/* A string or an integer: what is encoded again without loss. */
+static enum status read_id(json_t *object, struct score_line *line) {
+    json_t *id = json_object_get(object, "id");
+    if (!id) return STATUS_OK;
+    if (!json_is_string(id) && !json_is_integer(id))
+        return FAIL(STATUS_BAD_INPUT, "input line %lld: \"id\" is neither a string nor an integer",
+                    (long long)line->number);
+    line->id_json = json_dumps(id, JSON_ENCODE_ANY);
+    if (!line->id_json)
+        return FAIL(STATUS_NO_MEMORY, "out of memory for the id of input line %lld", (long long)line->number);
     return STATUS_OK;
 }
 
@@ -107,11 +126,7 @@ static enum status read_object(json_t *object, struct score_context *context, st
     if (ids) TRY(read_ids(ids, context, line));
     if (text) TRY(read_text(text, context, line));
     TRY(read_prompt_tokens(object, line));
-    json_t *id = json_object_get(object, "id");
-    if (id) {
-        line->id_json = json_dumps(id, JSON_ENCODE_ANY | JSON_COMPACT);
-        if (!line->id_json) return FAIL(STATUS_NO_MEMORY, "out of memory for an id");
-    }
+    TRY(read_id(object, line));
     return make_outputs(context, line);
 }
 
@@ -119,8 +134,11 @@ enum status score_line_parse(const char *text, size_t size, int64_t number, stru
                              struct score_line *line_out) {
     json_error_t error;
     json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!object)
-        return FAIL(STATUS_BAD_INPUT, "input line %lld is not valid JSON: %s", (long long)number, error.text);
+    if (!object) {
+        char shown[JSON_ERROR_TEXT_LENGTH];
+        return FAIL(STATUS_BAD_INPUT, "input line %lld is not valid JSON: %s", (long long)number,
+                    utf8_printable(error.text, strlen(error.text), sizeof shown, shown));
+    }
     struct score_line line = {.number = number};
     const enum status status = read_object(object, context, &line);
     json_decref(object);
@@ -141,41 +159,63 @@ void score_line_free(struct score_line *line) {
     *line = (struct score_line){0};
 }
 
-/* Nine significant digits give every float back exactly. */
+/* Nine significant digits give every float back exactly. JSON has no infinity and no NaN: null. */
+static enum status print_number(double value, struct bytes *text) {
+    return isfinite(value) ? bytes_printf(text, "%.9g", value) : bytes_append_text(text, "null");
+}
+
 static enum status print_logits(const struct score_line *line, const struct score_context *context,
                                 struct bytes *text) {
     TRY(bytes_append_text(text, ", \"logits\": {"));
     for (size_t i = 0; i < context->n_logits_positions; i++) {
         const float *row = line->logits + i * (size_t)context->vocab_size;
         TRY(bytes_printf(text, "%s\"%lld\": [", i ? ", " : "", (long long)context->logits_positions[i]));
-        for (int32_t token = 0; token < context->vocab_size; token++)
-            TRY(bytes_printf(text, "%s%.9g", token ? ", " : "", (double)row[token]));
+        for (int32_t token = 0; token < context->vocab_size; token++) {
+            if (token) TRY(bytes_append_text(text, ", "));
+            TRY(print_number((double)row[token], text));
+        }
         TRY(bytes_append_text(text, "]"));
     }
     return bytes_append_text(text, "}");
 }
 
-static enum status print_perplexity(const struct score_line *line, struct bytes *text) {
+static enum status print_logprobs(const struct score_line *line, struct bytes *text) {
+    TRY(bytes_append_text(text, ", \"logprobs\": ["));
+    for (int32_t i = 0; i + 1 < line->n; i++) {
+        TRY(print_number((double)line->logprobs[i], text));
+        TRY(bytes_append_text(text, ", "));
+    }
+    return bytes_append_text(text, "null]");
+}
+
+static enum status print_argmax(const struct score_line *line, struct bytes *text) {
+    TRY(bytes_append_text(text, ", \"argmax\": ["));
+    for (int32_t i = 0; i < line->n; i++)
+        TRY(bytes_printf(text, "%s%d", i ? ", " : "", line->argmax[i]));
+    return bytes_append_text(text, "]");
+}
+
+static double perplexity(const struct score_line *line) {
+    if (line->n < 2) return NAN;
     double sum = 0;
     for (int32_t i = 0; i + 1 < line->n; i++)
         sum += (double)line->logprobs[i];
-    if (line->n < 2) return bytes_append_text(text, ", \"perplexity\": null");
-    return bytes_printf(text, ", \"perplexity\": %.9g", exp(-sum / (line->n - 1)));
+    return exp(-sum / (line->n - 1));
 }
 
 enum status score_line_print(const struct score_line *line, const struct score_context *context,
                              struct bytes *text) {
     TRY(bytes_append_text(text, "{"));
-    if (line->id_json) TRY(bytes_printf(text, "\"id\": %s, ", line->id_json));
-    TRY(bytes_printf(text, "\"tokens\": %d, \"prompt_tokens\": %d, \"logprobs\": [", line->n,
-                     line->n_prompt));
-    for (int32_t i = 0; i + 1 < line->n; i++)
-        TRY(bytes_printf(text, "%.9g, ", (double)line->logprobs[i]));
-    TRY(bytes_append_text(text, "null], \"argmax\": ["));
-    for (int32_t i = 0; i < line->n; i++)
-        TRY(bytes_printf(text, "%s%d", i ? ", " : "", line->argmax[i]));
-    TRY(bytes_append_text(text, "]"));
-    TRY(print_perplexity(line, text));
+    if (line->id_json) {
+        TRY(bytes_append_text(text, "\"id\": "));
+        TRY(bytes_append_text(text, line->id_json));
+        TRY(bytes_append_text(text, ", "));
+    }
+    TRY(bytes_printf(text, "\"tokens\": %d, \"prompt_tokens\": %d", line->n, line->n_prompt));
+    TRY(print_logprobs(line, text));
+    TRY(print_argmax(line, text));
+    TRY(bytes_append_text(text, ", \"perplexity\": "));
+    TRY(print_number(perplexity(line), text));
     if (context->n_logits_positions > 0) TRY(print_logits(line, context, text));
     return bytes_append_text(text, "}\n");
 }

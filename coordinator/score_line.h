@@ -1,10 +1,11 @@
 /* coordinator/score_line.h - one line of `caucus score`: what comes in, what goes out.
  *
  * In, a JSON object:  "ids": [int, …] or "text": string; "prompt_tokens": int, optional (all tokens, where
- * it is missing: everything is read densely); "id": anything, optional, copied to the output.
+ * it is missing: everything is read densely); "id": a string or an integer, optional, repeated in the output.
  * Out: "id", "tokens": n, "prompt_tokens", "logprobs": [n] with logprobs[i] the log probability of token
  * i + 1 (null for the last), "argmax": [n] the likeliest successor of token i, "perplexity" over the n - 1
  * known successors (null for a single token), "logits": {"I": [vocab_size], …} for the positions asked for.
+ * Numbers that are not finite, as a perplexity beyond what a double holds, are null.
  *
  * Memory:  a line owns its arrays; score_line_free gives them back.
  * Threads: one at a time.
@@ -24,14 +25,14 @@ struct score_context {
     struct tokenizer *tokenizer; /* NULL until then; the caller closes it */
     int64_t context_length;
     int32_t vocab_size;
-    const int64_t *logits_positions; /* [n_logits_positions] */
+    const int64_t *logits_positions; /* [n_logits_positions], none twice */
     size_t n_logits_positions;
 };
 
 struct score_line {
     int64_t number; /* 1, 2, …: for messages */
-    char *id_json;  /* as it was, encoded; NULL: none */
-    int32_t *ids;   /* [n] */
+    char *id_json;  /* encoded again; NULL: none */
+    int32_t *ids;   /* [n + 1], the last 0: from the second on, each is the successor of the one before */
     int32_t n;
     int32_t n_prompt;
 

@@ -1,8 +1,6 @@
 #include "coordinator/score_sequence.h"
 
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
 
 static void plan(void *self, int32_t room, struct step_span *span_out) {
     struct score_sequence *score = self;
@@ -16,7 +14,7 @@ static void plan(void *self, int32_t room, struct step_span *span_out) {
     span_out->n_tokens = n;
     span_out->tokens = line->ids + first;
     span_out->n_logits_rows = n;
-    span_out->targets = score->targets + first;
+    span_out->targets = line->ids + first + 1;
     score->n_planned = first + n;
     score->sequence.decoding = score->n_planned >= line->n_prompt;
 }
@@ -35,13 +33,11 @@ static enum status take(void *self, const struct engine *engine, const struct lo
     struct score_sequence *score = self;
     for (int32_t i = 0; i < n_rows; i++) {
         const struct logits_row *row = &rows[i];
+        if (!row->finite) {
+            score->broken = true;
+            return STATUS_OK;
+        }
         const int32_t position = score->n_scored++;
-        if (!row->finite)
-            return FAIL(
-                STATUS_INTERNAL,
-                "input line %lld: the logits after token %d are not finite; the weights may be damaged, or "
-                "try --numerics fast",
-                (long long)score->line->number, position);
         score->line->argmax[position] = row->candidates[0].token;
         score->line->logprobs[position] =
             (float)((double)row->target_logit - (double)row->max_logit - log(row->sum_exp));
@@ -52,24 +48,23 @@ static enum status take(void *self, const struct engine *engine, const struct lo
 
 static bool finished(const void *self) {
     const struct score_sequence *score = self;
-    return score->n_scored == score->line->n;
+    return score->broken || score->n_scored == score->line->n;
 }
 
-enum status score_sequence_begin(struct score_sequence *score, struct score_line *line,
-                                 const struct score_context *context) {
-    int32_t *targets = calloc((size_t)line->n, sizeof *targets);
-    if (!targets) return FAIL(STATUS_NO_MEMORY, "out of memory for input line %lld", (long long)line->number);
-    memcpy(targets, line->ids + 1, ((size_t)line->n - 1) * sizeof *targets);
+void score_sequence_begin(struct score_sequence *score, struct score_line *line,
+                          const struct score_context *context) {
     *score = (struct score_sequence){
         .sequence = {.self = score, .plan = plan, .take = take, .finished = finished, .n_candidates = 1},
         .line = line,
         .context = context,
-        .targets = targets,
     };
-    return STATUS_OK;
 }
 
-void score_sequence_end(struct score_sequence *score) {
-    free(score->targets);
-    score->targets = NULL;
+enum status score_sequence_check(const struct score_sequence *score) {
+    if (!score->broken) return STATUS_OK;
+    return FAIL(
+        STATUS_BAD_INPUT,
+        "input line %lld: the logits at position %d hold NaN or infinity; the weights may be damaged, "
+        "or try --numerics fast",
+        (long long)score->line->number, score->n_scored);
 }

@@ -6,6 +6,8 @@
  * Ranks:   rank 0. */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/score_line.h"
@@ -14,11 +16,14 @@ struct score_sequence {
     struct sequence sequence; /* what the scheduler gets */
     struct score_line *line;
     const struct score_context *context;
-    int32_t *targets;  /* [n] the successor of each token, 0 for the last */
     int32_t n_planned; /* tokens given to the engine so far */
     int32_t n_scored;  /* tokens whose row has come back */
+    bool broken;       /* the row of the next one is not finite: the sequence ends there */
 };
 
-NODISCARD enum status score_sequence_begin(struct score_sequence *score, struct score_line *line,
-                                           const struct score_context *context);
-void score_sequence_end(struct score_sequence *score);
+void score_sequence_begin(struct score_sequence *score, struct score_line *line,
+                          const struct score_context *context);
+
+/* Of a finished sequence: STATUS_BAD_INPUT where the model's logits were not finite. Asked when the line's
+ * turn to be written comes, so that what is written before does not depend on who else was in the batch. */
+NODISCARD enum status score_sequence_check(const struct score_sequence *score);
