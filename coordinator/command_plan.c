@@ -21,10 +21,12 @@ static int64_t host_memory_bytes(void) {
     return sysinfo(&info) == 0 ? (int64_t)info.totalram * (int64_t)info.mem_unit : INT64_MAX;
 }
 
-static struct host_need host_need(const struct config *config, const struct memory_plan *plan) {
+/* With a full context: that is what a sequence may grow to. */
+static struct host_need host_need(const struct config *config, const struct model_spec *spec,
+                                  const struct memory_plan *plan) {
     struct host_need need = {.n_ranks = config->ranks_per_host, .host_bytes = host_memory_bytes()};
     if (need.n_ranks == 0 || need.n_ranks > plan->n_ranks) need.n_ranks = plan->n_ranks;
-    need.kv_tokens = (config->context ? config->context : SHOWN_TOKENS) * config->parallel;
+    need.kv_tokens = (config->context ? config->context : spec->context_length) * config->parallel;
     need.bytes = memory_plan_host_bytes(plan, need.n_ranks, need.kv_tokens);
     return need;
 }
@@ -78,6 +80,7 @@ static void print_table(const struct config *config, const struct model_spec *sp
     printf("\n%d rank%s with %lld cached tokens: %.2f MiB of this host's %.0f\n", need->n_ranks,
            need->n_ranks == 1 ? "" : "s", (long long)need->kv_tokens, mebibytes(need->bytes),
            mebibytes(need->host_bytes));
+    fflush(stdout); /* before a refusal on standard error */
 }
 
 static json_t *json_range(struct shard_range range) {
@@ -118,7 +121,7 @@ static enum status check_fit(const struct host_need *need) {
 static enum status show(const struct config *config, const struct model_file *model, int n_ranks) {
     struct memory_plan *plan = NULL;
     TRY(memory_plan_create(model, n_ranks, config->kv_type, &plan));
-    const struct host_need need = host_need(config, plan);
+    const struct host_need need = host_need(config, model_file_spec(model), plan);
     enum status status = STATUS_OK;
     if (config->json)
         status = json_print(json_plan(plan, &need), true);
