@@ -13,9 +13,13 @@
 
 static const size_t MAX_INPUT_BYTES = (size_t)4 << 30;
 
+/* Finished lines wait for a slow one before them: at most so many for every slot. */
+enum { JOBS_PER_SLOT = 4 };
+
 /* A line on its way through the engine. Lines are written in the order in which they came. */
 struct job {
     struct job *next;
+    size_t input_bytes;
     struct score_line line;
     struct score_sequence sequence;
 };
@@ -27,8 +31,10 @@ struct score_run {
     struct scheduler *scheduler;
     struct bytes input;
     size_t input_read;
+    size_t input_scored; /* bytes of the lines that are written */
     int64_t n_lines;
     struct job *oldest, *newest;
+    int32_t n_jobs;
     struct bytes text; /* of the output line being written */
     FILE *output;
     struct progress progress;
@@ -61,12 +67,14 @@ static enum status start_job(struct score_run *run, const char *text, size_t siz
         return status;
     }
     score_sequence_begin(&job->sequence, &job->line, &run->context);
+    job->input_bytes = size + 1;
     scheduler_add(run->scheduler, &job->sequence.sequence);
     if (run->newest)
         run->newest->next = job;
     else
         run->oldest = job;
     run->newest = job;
+    run->n_jobs++;
     return STATUS_OK;
 }
 
@@ -74,6 +82,8 @@ static void end_oldest_job(struct score_run *run) {
     struct job *job = run->oldest;
     run->oldest = job->next;
     if (!run->oldest) run->newest = NULL;
+    run->n_jobs--;
+    run->input_scored += job->input_bytes;
     score_line_free(&job->line);
     free(job);
 }
@@ -91,21 +101,37 @@ static enum status write_finished_jobs(struct score_run *run) {
     return STATUS_OK;
 }
 
+static bool has_room(const struct score_run *run) {
+    return scheduler_has_room(run->scheduler) && run->n_jobs < JOBS_PER_SLOT * run->engine->limits.max_slots;
+}
+
+static enum status start_jobs(struct score_run *run) {
+    const char *line;
+    size_t size;
+    while (has_room(run) && next_line(run, &line, &size))
+        TRY(start_job(run, line, size));
+    return STATUS_OK;
+}
+
+/* Bytes of the input that are scored: of lines under way as large a part as of their tokens. */
+static uint64_t input_done(const struct score_run *run) {
+    double done = (double)run->input_scored;
+    for (const struct job *job = run->oldest; job; job = job->next)
+        done += (double)job->input_bytes * job->sequence.n_scored / job->line.n;
+    return (uint64_t)done;
+}
+
+/* A bad line ends the reading, but what came before it is still written: the output is the same however many
+ * lines run side by side. */
 static enum status score_all(struct score_run *run) {
-    bool more = true;
-    while (more || scheduler_active(run->scheduler) > 0) {
-        const char *line;
-        size_t size;
-        while (more && scheduler_has_room(run->scheduler)) {
-            more = next_line(run, &line, &size);
-            if (more) TRY(start_job(run, line, size));
-        }
-        if (scheduler_active(run->scheduler) == 0) break;
+    enum status input = STATUS_OK;
+    for (;;) {
+        if (input == STATUS_OK) input = start_jobs(run);
+        if (scheduler_active(run->scheduler) == 0) return input;
         TRY(scheduler_step(run->scheduler));
         TRY(write_finished_jobs(run));
-        progress_update(&run->progress, run->input_read);
+        progress_update(&run->progress, input_done(run));
     }
-    return STATUS_OK;
 }
 
 static enum status open_output(struct score_run *run) {
