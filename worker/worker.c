@@ -1,6 +1,7 @@
 #include "worker/worker.h"
 
 #include <omp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -48,9 +49,8 @@ static enum status resolve_limits(struct worker *worker) {
     if (worker->sliding_window > 0 && strcmp(config->policy, "full") != 0)
         return FAIL(
             STATUS_BAD_INPUT,
-            "--policy %s cannot be combined with the sliding window of %d tokens that %s attends to; use "
-            "--policy full or --sliding-window 0",
-            config->policy, worker->sliding_window, config->model_path);
+            "--policy %s cannot be combined with a sliding window, here of %d tokens; use --policy full or --sliding-window 0",
+            config->policy, worker->sliding_window);
     worker->limits = (struct step_limits){
         .max_slots = config->max_slots,
         .max_tokens = config->max_step_tokens,
@@ -97,7 +97,31 @@ static enum status load_shard(struct worker *worker, const struct shard_map *map
     return STATUS_OK;
 }
 
+/* Re-selection layers found by the authors of LessIsMore (arXiv 2508.07101) for models of this shape; for all
+ * others the policy has a rule of its own. */
+static void use_known_select_layers(const struct model_spec *spec, struct engine_config *config) {
+    static const struct {
+        enum model_architecture architecture;
+        int32_t n_layers, hidden_size, reselect;
+    } known[] = {
+        {MODEL_QWEN3, 36, 2560, 20}, /* Qwen3-4B */
+        {MODEL_QWEN3, 36, 4096, 12}, /* Qwen3-8B */
+        {MODEL_QWEN3, 40, 5120, 12}, /* Qwen3-14B */
+        {MODEL_LLAMA, 32, 4096, 13}, /* Llama-3-8B; 12 for its R1 distillation, which has the same shape */
+    };
+    if (config->n_select_layers > 0) return;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
+        if (spec->architecture != known[i].architecture || spec->n_layers != known[i].n_layers ||
+            spec->hidden_size != known[i].hidden_size)
+            continue;
+        config->n_select_layers = 2;
+        config->select_layers[0] = 2;
+        config->select_layers[1] = known[i].reselect;
+    }
+}
+
 static enum status create_cache_and_policy(struct worker *worker) {
+    use_known_select_layers(worker->shard->spec, &worker->config);
     const struct model_shard *shard = worker->shard;
     const struct engine_config *config = &worker->config;
     const struct kv_shape shape = {
@@ -142,6 +166,15 @@ static enum status create_activations(struct worker *worker) {
     TRY(ARENA_TAKE(worker->memory, rows * q_columns, &act->attended));
     TRY(ARENA_TAKE(worker->memory, rows * head_dim, &act->cos_sin));
     return ARENA_TAKE(worker->memory, hidden * sizeof(float), &act->embedding_row);
+}
+
+static void log_selection(const struct worker *worker) {
+    char layers[128] = "";
+    for (int32_t layer = 0, used = 0; layer < worker->shard->spec->n_layers && used < 100; layer++)
+        if (kv_policy_layer(worker->policy, 0, layer, worker->limits.context_length) ==
+            KV_ATTEND_ALL_AND_SELECT)
+            used += snprintf(layers + used, sizeof layers - (size_t)used, "%s%d", used ? ", " : "", layer);
+    if (layers[0]) log_info(1, "%d tokens are selected at layers %s", worker->config.budget, layers);
 }
 
 /* Can any layer ever select? A short context or a dense policy spares the buffers of selection. */
@@ -202,6 +235,7 @@ static enum status set_up(struct worker *worker) {
              worker->config.policy);
     TRY(load_shard(worker, &map));
     TRY(comm_agree(comm, create_cache_and_policy(worker)));
+    log_selection(worker);
     TRY(comm_agree(comm, create_step_memory(worker, n_threads)));
     return comm_agree(comm, step_channel_create(comm, worker->limits, &worker->channel));
 }
