@@ -77,7 +77,8 @@ static enum status run(struct comm *comm, int argc, char **argv, struct config *
         if (status == STATUS_OK && !config->help && !config->version &&
             command_needs_engine(config->command)) {
             start.runs_model = true;
-            status = command_engine_config(config, &start.engine);
+            status = command_check(config);
+            if (status == STATUS_OK) status = command_engine_config(config, &start.engine);
         }
     }
     TRY(comm_agree(comm, status));

@@ -159,6 +159,34 @@ static enum status run_score(struct score_run *run) {
     return status;
 }
 
+static int by_position(const void *a, const void *b) {
+    const int64_t left = *(const int64_t *)a, right = *(const int64_t *)b;
+    return (left > right) - (left < right);
+}
+
+/* Positions are keys of the output's "logits", so none may come twice. */
+static enum status check_logits_positions(const struct config *config) {
+    const size_t n = config->n_logits_positions;
+    if (n < 2) return STATUS_OK;
+    int64_t *sorted = malloc(n * sizeof *sorted);
+    if (!sorted) return FAIL(STATUS_NO_MEMORY, "out of memory for %zu positions", n);
+    memcpy(sorted, config->logits_positions, n * sizeof *sorted);
+    qsort(sorted, n, sizeof *sorted, by_position);
+    enum status status = STATUS_OK;
+    for (size_t i = 1; i < n && status == STATUS_OK; i++)
+        if (sorted[i] == sorted[i - 1])
+            status =
+                FAIL(STATUS_BAD_INPUT, "--logits names position %lld more than once", (long long)sorted[i]);
+    free(sorted);
+    return status;
+}
+
+enum status command_score_check(const struct config *config) {
+    TRY(check_logits_positions(config));
+    if (config->input) TRY(file_check_readable(config->input));
+    return config->output ? file_check_writable(config->output) : STATUS_OK;
+}
+
 enum status command_score(const struct config *config, const struct engine *engine) {
     struct score_run run = {
         .config = config,

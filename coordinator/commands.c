@@ -3,8 +3,15 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/file.h"
+
 bool command_needs_engine(enum command command) {
     return command == COMMAND_RUN || command == COMMAND_SCORE;
+}
+
+enum status command_check(const struct config *config) {
+    if (config->command == COMMAND_SCORE) return command_score_check(config);
+    return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
 }
 
 static enum status copy_text(const char *option, const char *text, size_t room, char *copy) {

@@ -17,8 +17,13 @@ bool command_needs_engine(enum command command);
 /* What the workers are told about the configuration. */
 NODISCARD enum status command_engine_config(const struct config *config, struct engine_config *engine_out);
 
+/* Of a command that needs the engine, before the model is loaded: files that cannot be read or written, and
+ * what the configuration's own checks leave to the command. */
+NODISCARD enum status command_check(const struct config *config);
+
 NODISCARD enum status command_run(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score(const struct config *config, const struct engine *engine);
+NODISCARD enum status command_score_check(const struct config *config);
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);
