@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/numbers.h"
 
 bool command_needs_engine(enum command command) {
     return command == COMMAND_RUN || command == COMMAND_SCORE;
@@ -19,10 +20,6 @@ static enum status copy_text(const char *option, const char *text, size_t room, 
     return FAIL(STATUS_BAD_INPUT, "--%s: at most %zu bytes are allowed", option, room - 1);
 }
 
-static int32_t larger(int32_t a, int32_t b) {
-    return a > b ? a : b;
-}
-
 enum status command_engine_config(const struct config *config, struct engine_config *engine_out) {
     struct engine_config engine = {
         .n_threads = config->threads,
@@ -32,7 +29,7 @@ enum status command_engine_config(const struct config *config, struct engine_con
         .sliding_window = config->sliding_window,
         .max_slots = config->parallel,
         /* every sequence may decode in every step */
-        .max_step_tokens = larger(config->batch_tokens, config->parallel),
+        .max_step_tokens = (int32_t)larger_i64(config->batch_tokens, config->parallel),
         .verbosity = config->verbosity,
         .budget = config->budget,
         .recent_ratio = config->recent_ratio,
