@@ -9,6 +9,7 @@
 
 #include "base/check.h"
 #include "base/launcher.h"
+#include "base/terminal.h"
 #include "base/timer.h"
 #include "cluster/comm_impl.h"
 
@@ -21,6 +22,7 @@ static const struct timespec patient_nap = {.tv_nsec = 500000};
 
 static void flush_and_abort(int exit_status) {
     int running = 0;
+    terminal_return();
     fflush(NULL);
     MPI_Initialized(&running);
     if (running) MPI_Abort(MPI_COMM_WORLD, exit_status);

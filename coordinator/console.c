@@ -1,6 +1,7 @@
 #include "coordinator/console.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
@@ -11,72 +12,72 @@
 
 #include "base/terminal.h"
 
-enum { CTRL_C = 3 };
+enum { CTRL_C = 3, NEVER = -1 };
 
-/* Set by the signal handler: the one thing that must be global. */
-static volatile sig_atomic_t interrupted;
+static const size_t MAX_LINE_BYTES = (size_t)64 << 20;
+
+/* Where the signal handler writes: it must find that by itself. A pipe can be waited for together with the
+ * input, whichever thread the signal comes to. */
+static volatile sig_atomic_t interrupt_pipe;
 
 struct console {
     struct bytes input; /* read, but not yet handed out */
+    size_t n_searched;  /* bytes of it that hold no newline */
     bool end_of_input;
-    int terminal; /* whose settings were changed; -1: none */
-    struct termios saved_settings;
+    bool ctrl_c_is_typed; /* Ctrl-C is a byte of the input */
+    bool interrupted;
+    int interrupts; /* the other end of interrupt_pipe */
     struct sigaction saved_action;
 };
 
 static void note_interrupt(int signal_number) {
     (void)signal_number;
-    interrupted = 1;
+    const int saved_errno = errno;
+    (void)!write(interrupt_pipe, "", 1); /* a full pipe says it already */
+    errno = saved_errno;
 }
 
-/* Makes Ctrl-C a byte that ends the line. A process of mpirun's is in the background of the terminal, where
- * changing settings raises SIGTTOU unless that is blocked. */
-static void take_terminal(struct console *console) {
-    console->terminal = isatty(STDIN_FILENO) ? -1 : terminal_open(STDIN_FILENO);
-    if (console->terminal < 0) return;
-    if (tcgetattr(console->terminal, &console->saved_settings) != 0) {
-        close(console->terminal);
-        console->terminal = -1;
-        return;
+/* Makes Ctrl-C a byte that ends the line. */
+static bool take_terminal(void) {
+    const int terminal = isatty(STDIN_FILENO) ? -1 : terminal_open(STDIN_FILENO);
+    struct termios settings;
+    if (terminal < 0) return false;
+    if (tcgetattr(terminal, &settings) != 0) {
+        close(terminal);
+        return false;
     }
-    struct termios settings = console->saved_settings;
     settings.c_cc[VINTR] = _POSIX_VDISABLE;
     settings.c_cc[VEOL] = CTRL_C;
-    sigset_t blocked, before;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTTOU);
-    sigprocmask(SIG_BLOCK, &blocked, &before);
-    tcsetattr(console->terminal, TCSANOW, &settings);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-}
-
-static void return_terminal(struct console *console) {
-    if (console->terminal < 0) return;
-    sigset_t blocked, before;
-    sigemptyset(&blocked);
-    sigaddset(&blocked, SIGTTOU);
-    sigprocmask(SIG_BLOCK, &blocked, &before);
-    tcsetattr(console->terminal, TCSANOW, &console->saved_settings);
-    sigprocmask(SIG_SETMASK, &before, NULL);
-    close(console->terminal);
+    return terminal_borrow(terminal, &settings);
 }
 
 enum status console_open(struct console **console_out) {
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC | O_NONBLOCK) != 0)
+        return FAIL(STATUS_IO, "cannot open a pipe: %s", strerror(errno));
     struct console *console = calloc(1, sizeof *console);
-    if (!console) return FAIL(STATUS_NO_MEMORY, "out of memory for the console");
-    struct sigaction action = {.sa_handler = note_interrupt}; /* no SA_RESTART: a read must return */
+    if (!console) {
+        close(ends[0]);
+        close(ends[1]);
+        return FAIL(STATUS_NO_MEMORY, "out of memory for the console");
+    }
+    console->interrupts = ends[0];
+    interrupt_pipe = ends[1];
+    /* SA_RESTART: a write of the answer must go on. Only poll waits for a person, and it always returns. */
+    struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, &console->saved_action);
-    interrupted = 0;
-    take_terminal(console);
+    console->ctrl_c_is_typed = take_terminal();
     *console_out = console;
     return STATUS_OK;
 }
 
 void console_close(struct console *console) {
     if (!console) return;
-    return_terminal(console);
+    if (console->ctrl_c_is_typed) terminal_return();
     sigaction(SIGINT, &console->saved_action, NULL);
+    close(interrupt_pipe);
+    close(console->interrupts);
     bytes_free(&console->input);
     free(console);
 }
@@ -85,43 +86,87 @@ FILE *console_stream(void) {
     return terminal_is_terminal(STDOUT_FILENO) ? stdout : stderr;
 }
 
-/* Reads what there is; waits for it only if `wait`. */
-static enum status read_input(struct console *console, bool wait) {
-    struct pollfd ready = {.fd = STDIN_FILENO, .events = POLLIN};
-    if (console->end_of_input || (poll(&ready, 1, wait ? -1 : 0) <= 0)) return STATUS_OK;
-    char piece[4096];
-    const ssize_t size = read(STDIN_FILENO, piece, sizeof piece);
-    if (size < 0 && errno == EINTR) return STATUS_OK;
-    if (size < 0) return FAIL(STATUS_IO, "cannot read standard input: %s", strerror(errno));
-    if (size == 0) console->end_of_input = true;
-    return bytes_append(&console->input, piece, (size_t)size);
+/* A Ctrl-C among what was just read: drops everything up to it. */
+static void take_ctrl_c(struct console *console, size_t n_new) {
+    const char *end = console->input.data + console->input.size;
+    const char *found = memrchr(end - n_new, CTRL_C, n_new);
+    if (!found) return;
+    bytes_drop_front(&console->input, (size_t)(found - console->input.data) + 1);
+    console->n_searched = 0;
+    console->interrupted = true;
 }
 
-/* A Ctrl-C among the input: drops everything up to it. */
-static bool take_ctrl_c(struct console *console) {
-    const char *found = console->input.size ? memchr(console->input.data, CTRL_C, console->input.size) : NULL;
-    if (!found) return false;
-    bytes_drop_front(&console->input, (size_t)(found - console->input.data) + 1);
-    return true;
+static enum status read_piece(struct console *console) {
+    char piece[4096];
+    const ssize_t size = read(STDIN_FILENO, piece, sizeof piece);
+    if (size < 0) return FAIL(STATUS_IO, "cannot read standard input: %s", strerror(errno));
+    if (size == 0) console->end_of_input = true;
+    TRY(bytes_append(&console->input, piece, (size_t)size));
+    if (console->ctrl_c_is_typed) take_ctrl_c(console, (size_t)size);
+    return STATUS_OK;
+}
+
+static void drain_interrupts(struct console *console) {
+    char pressed[64];
+    while (read(console->interrupts, pressed, sizeof pressed) > 0)
+        console->interrupted = true;
+}
+
+/* Waits for input, where wanted, or an interrupt, and takes what there is. */
+static enum status take_events(struct console *console, bool input_wanted, int timeout_ms) {
+    const bool reads = input_wanted && !console->end_of_input;
+    struct pollfd ready[] = {{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN},
+                             {.fd = console->interrupts, .events = POLLIN}};
+    if (poll(ready, 2, timeout_ms) <= 0) return STATUS_OK; /* a signal: the pipe says so the next time */
+    if (ready[1].revents) drain_interrupts(console);
+    return ready[0].revents ? read_piece(console) : STATUS_OK;
+}
+
+/* Was there one since the last call? */
+static bool take_interrupt(struct console *console) {
+    const bool interrupted = console->interrupted;
+    console->interrupted = false;
+    return interrupted;
 }
 
 bool console_interrupted(struct console *console) {
-    if (console->terminal >= 0 && read_input(console, false) != STATUS_OK) console->end_of_input = true;
-    const bool typed = take_ctrl_c(console), signalled = interrupted;
-    interrupted = 0;
-    return typed || signalled;
+    const bool input_wanted = console->ctrl_c_is_typed && console->input.size < MAX_LINE_BYTES;
+    if (take_events(console, input_wanted, 0) != STATUS_OK) console->end_of_input = true;
+    return take_interrupt(console);
 }
 
-/* Moves the first line of the input to `line`; true when the line is complete. */
-static bool take_line(struct console *console, struct bytes *line, enum status *status) {
-    const char *newline = console->input.size ? memchr(console->input.data, '\n', console->input.size) : NULL;
-    if (!newline && !console->end_of_input) return false;
-    size_t size = newline ? (size_t)(newline - console->input.data) : console->input.size;
-    const bool continues = newline && size > 0 && console->input.data[size - 1] == '\\';
-    *status = bytes_append(line, console->input.data ? console->input.data : "", continues ? size - 1 : size);
-    if (*status == STATUS_OK && continues) *status = bytes_append_text(line, "\n");
-    bytes_drop_front(&console->input, size + (newline != NULL));
-    return !continues;
+/* The input's first newline; looks only at what is new. */
+static const char *find_newline(struct console *console) {
+    const struct bytes *input = &console->input;
+    const size_t n_new = input->size - console->n_searched;
+    const char *newline = n_new ? memchr(input->data + console->n_searched, '\n', n_new) : NULL;
+    console->n_searched = newline ? 0 : input->size;
+    return newline;
+}
+
+/* Moves lines of the input to `line` until one does not go on in the next: then *complete_out. */
+static enum status take_line(struct console *console, struct bytes *line, bool *complete_out) {
+    const struct bytes *input = &console->input;
+    *complete_out = false;
+    for (const char *newline; !*complete_out && (newline = find_newline(console));) {
+        const size_t size = (size_t)(newline - input->data);
+        *complete_out = size == 0 || input->data[size - 1] != '\\';
+        TRY(bytes_append(line, input->data, *complete_out ? size : size - 1));
+        if (!*complete_out) TRY(bytes_append_text(line, "\n"));
+        bytes_drop_front(&console->input, size + 1);
+    }
+    if (*complete_out || !console->end_of_input) return STATUS_OK;
+    *complete_out = true; /* the last line may lack its newline */
+    TRY(bytes_append(line, input->data, input->size));
+    bytes_clear(&console->input);
+    console->n_searched = 0;
+    return STATUS_OK;
+}
+
+/* STATUS_OK while the line may go on. */
+static enum status check_length(const struct console *console, const struct bytes *line) {
+    if (line->size + console->input.size <= MAX_LINE_BYTES) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "a line of the input is longer than %zu MiB", MAX_LINE_BYTES >> 20);
 }
 
 enum status console_read_line(struct console *console, const char *prompt, struct bytes *line,
@@ -129,17 +174,18 @@ enum status console_read_line(struct console *console, const char *prompt, struc
     bytes_clear(line);
     fputs(prompt, console_stream());
     fflush(console_stream());
-    enum status status = STATUS_OK;
-    while (!take_line(console, line, &status)) {
-        if (status == STATUS_OK) status = read_input(console, true);
-        if (status != STATUS_OK) return status;
-        if (take_ctrl_c(console) || interrupted) {
-            interrupted = 0;
+    bool complete;
+    TRY(take_line(console, line, &complete));
+    while (!complete) {
+        TRY(check_length(console, line));
+        TRY(take_events(console, true, NEVER));
+        if (take_interrupt(console)) {
             *end_out = true;
             fputs("\n", console_stream());
             return STATUS_OK;
         }
+        TRY(take_line(console, line, &complete));
     }
     *end_out = console->end_of_input && line->size == 0 && console->input.size == 0;
-    return status;
+    return STATUS_OK;
 }
