@@ -8,24 +8,31 @@
 #include "coordinator/run_prompts.h"
 #include "coordinator/run_session.h"
 
-/* A dialogue grows by two messages a turn; contents are owned here. */
+/* A dialogue grows by two messages a turn. */
 struct dialogue {
-    struct chat_message *messages;
+    struct chat_message *messages; /* [n] */
+    char **contents;               /* [n] those of the messages, owned */
     size_t n, capacity;
     struct token_list cached; /* tokens whose keys and values slot 0 holds */
     uint64_t n_answers;
 };
 
+static enum status grow_dialogue(struct dialogue *dialogue) {
+    const size_t capacity = dialogue->capacity ? 2 * dialogue->capacity : 16;
+    struct chat_message *messages = realloc(dialogue->messages, capacity * sizeof *messages);
+    if (messages) dialogue->messages = messages;
+    char **contents = realloc(dialogue->contents, capacity * sizeof *contents);
+    if (contents) dialogue->contents = contents;
+    if (!messages || !contents) return FAIL(STATUS_NO_MEMORY, "out of memory for the dialogue");
+    dialogue->capacity = capacity;
+    return STATUS_OK;
+}
+
 static enum status add_message(struct dialogue *dialogue, const char *role, const char *content) {
-    if (dialogue->n == dialogue->capacity) {
-        const size_t capacity = dialogue->capacity ? 2 * dialogue->capacity : 16;
-        struct chat_message *messages = realloc(dialogue->messages, capacity * sizeof *messages);
-        if (!messages) return FAIL(STATUS_NO_MEMORY, "out of memory for the dialogue");
-        dialogue->messages = messages;
-        dialogue->capacity = capacity;
-    }
+    if (dialogue->n == dialogue->capacity) TRY(grow_dialogue(dialogue));
     char *copy = strdup(content);
     if (!copy) return FAIL(STATUS_NO_MEMORY, "out of memory for the dialogue");
+    dialogue->contents[dialogue->n] = copy;
     dialogue->messages[dialogue->n++] = (struct chat_message){role, copy};
     return STATUS_OK;
 }
@@ -33,12 +40,13 @@ static enum status add_message(struct dialogue *dialogue, const char *role, cons
 /* Forgets what was said after the first n messages. */
 static void truncate_dialogue(struct dialogue *dialogue, size_t n) {
     while (dialogue->n > n)
-        free((void *)(uintptr_t)dialogue->messages[--dialogue->n].content);
+        free(dialogue->contents[--dialogue->n]);
 }
 
 static void free_dialogue(struct dialogue *dialogue) {
     truncate_dialogue(dialogue, 0);
     free(dialogue->messages);
+    free(dialogue->contents);
     token_list_free(&dialogue->cached);
 }
 
@@ -48,13 +56,8 @@ static enum status next_prompt(struct run_session *session, const struct dialogu
     if (session->format != CHAT_RAW)
         return prompt_from_messages(session->config, session->tokenizer, session->format, dialogue->messages,
                                     dialogue->n, prompt);
-    const char *text = dialogue->messages[dialogue->n - 1].content;
-    const struct tokenizer_encode_options options = {.add_special = true, .parse_special = true};
-    *prompt = (struct prompt){0};
-    const enum status status =
-        tokenizer_encode(session->tokenizer, text, strlen(text), options, &prompt->ids);
-    if (status != STATUS_OK) token_list_free(&prompt->ids);
-    return status;
+    const char *text = dialogue->contents[dialogue->n - 1];
+    return prompt_from_text(session->tokenizer, text, strlen(text), prompt);
 }
 
 /* The tokens at the start of the prompt that need not be computed again; at least one always is. */
@@ -73,6 +76,14 @@ static enum status remember_cached(struct dialogue *dialogue, const struct gener
     return STATUS_OK;
 }
 
+/* Steps until the answer is whole, or cancelled. */
+static enum status finish(struct run_session *session, struct generation *generation) {
+    bool cancelled;
+    while (scheduler_active(session->scheduler) > 0)
+        TRY(run_session_step(session, &generation, 1, &cancelled));
+    return STATUS_OK;
+}
+
 static enum status answer(struct run_session *session, struct dialogue *dialogue, struct prompt *prompt,
                           struct answer_printer *printer) {
     struct generation_options options = run_session_options(session, dialogue->n_answers++);
@@ -82,7 +93,7 @@ static enum status answer(struct run_session *session, struct dialogue *dialogue
     TRY(generation_create(&options, session->engine, session->tokenizer, &prompt->ids, n_cached,
                           &generation));
     scheduler_add(session->scheduler, generation_sequence(generation));
-    enum status status = run_session_finish_all(session, &generation, 1);
+    enum status status = finish(session, generation);
     if (status == STATUS_OK) status = answer_printer_finish(printer);
     if (status == STATUS_OK) status = remember_cached(dialogue, generation);
     if (status == STATUS_OK) status = add_message(dialogue, "assistant", generation_view(generation).text);
@@ -90,9 +101,11 @@ static enum status answer(struct run_session *session, struct dialogue *dialogue
     return status;
 }
 
-static enum status take_turn(struct run_session *session, struct dialogue *dialogue, const char *line) {
+static enum status take_turn(struct run_session *session, struct dialogue *dialogue,
+                             const struct bytes *line) {
+    if (memchr(line->data, '\0', line->size)) return FAIL(STATUS_BAD_INPUT, "this line holds a NUL byte");
     scheduler_reset_totals(session->scheduler);
-    TRY(add_message(dialogue, "user", line));
+    TRY(add_message(dialogue, "user", line->data));
     struct prompt prompt;
     TRY(next_prompt(session, dialogue, &prompt));
     struct answer_printer *printer = NULL;
@@ -105,7 +118,8 @@ static enum status take_turn(struct run_session *session, struct dialogue *dialo
 }
 
 /* A turn that is refused (too long for the context, say) is taken back, and the chat goes on. */
-static enum status try_turn(struct run_session *session, struct dialogue *dialogue, const char *line) {
+static enum status try_turn(struct run_session *session, struct dialogue *dialogue,
+                            const struct bytes *line) {
     const size_t n_before = dialogue->n;
     const enum status status = take_turn(session, dialogue, line);
     if (status != STATUS_BAD_INPUT) return status;
@@ -114,19 +128,23 @@ static enum status try_turn(struct run_session *session, struct dialogue *dialog
     return STATUS_OK;
 }
 
+static enum status converse(struct run_session *session, struct dialogue *dialogue, struct bytes *line) {
+    const char *system_prompt = session->config->system_prompt;
+    if (system_prompt) TRY(add_message(dialogue, "system", system_prompt));
+    fprintf(console_stream(), "Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, ends the chat.\n");
+    for (bool end = false;;) {
+        TRY(console_read_line(session->console, "> ", line, &end));
+        if (end) return STATUS_OK;
+        if (line->size > 0) TRY(try_turn(session, dialogue, line));
+    }
+}
+
 enum status run_session_chat(struct run_session *session) {
     struct dialogue dialogue = {0};
     struct bytes line = {0};
-    enum status status = STATUS_OK;
     scheduler_set_keep_slots(session->scheduler, true);
-    if (session->config->system_prompt)
-        status = add_message(&dialogue, "system", session->config->system_prompt);
-    fprintf(console_stream(), "Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, ends the chat.\n");
-    for (bool end = false; status == STATUS_OK;) {
-        status = console_read_line(session->console, "> ", &line, &end);
-        if (status != STATUS_OK || end) break;
-        if (line.size > 0) status = try_turn(session, &dialogue, line.data);
-    }
+    TRY(console_open(&session->console));
+    const enum status status = converse(session, &dialogue, &line);
     bytes_free(&line);
     free_dialogue(&dialogue);
     return status;

@@ -13,10 +13,9 @@
 
 /* The answers of one call, in the order of their prompts. */
 struct answers {
-    struct generation **generations;  /* [n]; NULL: not begun */
-    struct answer_printer **printers; /* [n]; NULL: nothing is streamed */
+    struct generation **generations;  /* [n] */
+    struct answer_printer **printers; /* [n]; NULL: not text */
     size_t n;
-    size_t n_begun;
 };
 
 /* Text is streamed where there is one answer; several would mix, so each is printed when all are done. */
@@ -24,32 +23,28 @@ static bool streams(const struct config *config, const struct answers *answers) 
     return answers->n == 1 && !config->json;
 }
 
-static enum status begin_answer(struct run_session *session, struct answers *answers, struct prompt *prompt) {
-    const size_t i = answers->n_begun;
+static enum status create_answer(struct run_session *session, struct answers *answers, size_t i,
+                                 struct prompt *prompt) {
     struct generation_options options = run_session_options(session, i);
     if (!session->config->json) {
         TRY(answer_printer_create(session->config, prompt->thinking, &answers->printers[i]));
         if (streams(session->config, answers)) options.sink = answer_printer_sink(answers->printers[i]);
     }
-    TRY(generation_create(&options, session->engine, session->tokenizer, &prompt->ids, 0,
-                          &answers->generations[i]));
-    scheduler_add(session->scheduler, generation_sequence(answers->generations[i]));
-    answers->n_begun++;
-    return STATUS_OK;
+    return generation_create(&options, session->engine, session->tokenizer, &prompt->ids, 0,
+                             &answers->generations[i]);
 }
 
-/* Runs all prompts, as many side by side as there are slots. */
-static enum status run_all(struct run_session *session, struct answers *answers,
-                           struct run_prompts *prompts) {
-    while (answers->n_begun < answers->n) {
-        if (scheduler_has_room(session->scheduler)) {
-            TRY(begin_answer(session, answers, &prompts->prompts[answers->n_begun]));
-            continue;
-        }
-        TRY(scheduler_step(session->scheduler));
-        if (console_interrupted(session->console)) break;
+/* Runs all answers, as many side by side as there are slots, until done or cancelled. */
+static enum status run_all(struct run_session *session, const struct answers *answers) {
+    size_t n_begun = 0;
+    bool cancelled = false;
+    while (!cancelled && (n_begun < answers->n || scheduler_active(session->scheduler) > 0)) {
+        if (n_begun < answers->n && scheduler_has_room(session->scheduler))
+            scheduler_add(session->scheduler, generation_sequence(answers->generations[n_begun++]));
+        else
+            TRY(run_session_step(session, answers->generations, answers->n, &cancelled));
     }
-    return run_session_finish_all(session, answers->generations, answers->n_begun);
+    return STATUS_OK;
 }
 
 static enum status print_answer(const struct config *config, const struct answers *answers, size_t i,
@@ -68,14 +63,23 @@ static enum status print_answer(const struct config *config, const struct answer
         const struct text_sink sink = answer_printer_sink(answers->printers[i]);
         TRY(sink.write(sink.self, view.text, view.text_size));
     }
-    return answer_printer_finish(answers->printers[i]);
+    TRY(answer_printer_finish(answers->printers[i]));
+    const bool cancelled = generation_finish_reason(answers->generations[i]) == FINISH_CANCELLED;
+    if (cancelled && !streams(config, answers)) puts("(cancelled)");
+    return STATUS_OK;
 }
 
 static enum status answer_prompts(struct run_session *session, struct run_prompts *prompts,
                                   struct answers *answers) {
-    TRY(run_all(session, answers, prompts));
+    for (size_t i = 0; i < answers->n; i++)
+        TRY(create_answer(session, answers, i, &prompts->prompts[i]));
+    TRY(console_open(&session->console));
+    TRY(run_all(session, answers));
+    /* From here on Ctrl-C ends the program: it may wait for a reader that never comes. */
+    console_close(session->console);
+    session->console = NULL;
     const struct scheduler_totals totals = scheduler_totals(session->scheduler);
-    for (size_t i = 0; i < answers->n_begun; i++)
+    for (size_t i = 0; i < answers->n; i++)
         TRY(print_answer(session->config, answers, i, &totals));
     if (fflush(stdout) != 0) return FAIL(STATUS_IO, "cannot write the answer: %s", strerror(errno));
     return run_session_report(session);
@@ -107,10 +111,12 @@ static enum status run_prompts(struct run_session *session) {
 }
 
 enum status command_run(const struct config *config, const struct engine *engine) {
-    struct run_session session;
-    TRY(run_session_open(config, engine, &session));
     const bool given = config->prompts.n > 0 || config->prompt_file;
     const bool chat = config->interactive || (!given && terminal_is_terminal(0));
+    if (chat && config->json)
+        return FAIL(STATUS_BAD_INPUT, "--json has no place in a chat; give the prompt with -p or -f");
+    struct run_session session;
+    TRY(run_session_open(config, engine, &session));
     const enum status status = chat ? run_session_chat(&session) : run_prompts(&session);
     run_session_close(&session);
     return status;

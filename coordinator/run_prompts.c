@@ -21,6 +21,11 @@ static enum status encode(const struct tokenizer *tokenizer, const char *text, s
     return STATUS_OK;
 }
 
+enum status prompt_from_text(const struct tokenizer *tokenizer, const char *text, size_t size,
+                             struct prompt *prompt_out) {
+    return encode(tokenizer, text, size, true, prompt_out);
+}
+
 enum status prompt_from_messages(const struct config *config, const struct tokenizer *tokenizer,
                                  enum chat_format format, const struct chat_message *messages,
                                  size_t n_messages, struct prompt *prompt_out) {
@@ -36,7 +41,7 @@ enum status prompt_from_messages(const struct config *config, const struct token
 static enum status make_prompt(const struct config *config, const struct tokenizer *tokenizer,
                                enum chat_format format, const char *text, size_t size,
                                struct prompt *prompt_out) {
-    if (format == CHAT_RAW) return encode(tokenizer, text, size, true, prompt_out);
+    if (format == CHAT_RAW) return prompt_from_text(tokenizer, text, size, prompt_out);
     if (memchr(text, '\0', size)) return FAIL(STATUS_BAD_INPUT, "the prompt holds a NUL byte");
     struct chat_message messages[2];
     size_t n = 0;
@@ -70,8 +75,6 @@ static enum status read_file(const struct config *config, const struct tokenizer
 
 enum status run_prompts_read(const struct config *config, const struct tokenizer *tokenizer,
                              enum chat_format format, struct run_prompts *prompts_out) {
-    if (config->system_prompt && format == CHAT_RAW)
-        return FAIL(STATUS_BAD_INPUT, "--system needs a chat format, but this prompt is raw text");
     const bool listed = config->prompts.n > 0;
     struct run_prompts prompts = {.prompts = calloc(listed ? config->prompts.n : 1, sizeof *prompts.prompts)};
     if (!prompts.prompts) return FAIL(STATUS_NO_MEMORY, "out of memory for the prompts");

@@ -32,3 +32,7 @@ void run_prompts_free(struct run_prompts *prompts);
 NODISCARD enum status prompt_from_messages(const struct config *config, const struct tokenizer *tokenizer,
                                            enum chat_format format, const struct chat_message *messages,
                                            size_t n_messages, struct prompt *prompt_out);
+
+/* Text as it stands, to be continued. */
+NODISCARD enum status prompt_from_text(const struct tokenizer *tokenizer, const char *text, size_t size,
+                                       struct prompt *prompt_out);

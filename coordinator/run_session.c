@@ -26,6 +26,11 @@ struct generation_options run_session_options(const struct run_session *session,
     return options;
 }
 
+static enum status check_system_prompt(const struct run_session *session) {
+    if (!session->config->system_prompt || session->format != CHAT_RAW) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--system needs a chat format, but this prompt is raw text");
+}
+
 enum status run_session_open(const struct config *config, const struct engine *engine,
                              struct run_session *session_out) {
     struct run_session session = {.config = config, .engine = engine};
@@ -33,9 +38,9 @@ enum status run_session_open(const struct config *config, const struct engine *e
     TRY_GOTO(model_file_open(config->model, &session.model), fail);
     TRY_GOTO(model_text_open(config->model, &session.tokenizer), fail);
     TRY_GOTO(model_text_chat_format(config, session.tokenizer, &session.format), fail);
+    TRY_GOTO(check_system_prompt(&session), fail);
     collect_eos_ids(&session);
     TRY_GOTO(scheduler_create(engine, &session.scheduler), fail);
-    TRY_GOTO(console_open(&session.console), fail);
     *session_out = session;
     return STATUS_OK;
 fail:
@@ -51,15 +56,14 @@ void run_session_close(struct run_session *session) {
     *session = (struct run_session){0};
 }
 
-enum status run_session_finish_all(struct run_session *session, struct generation *const *generations,
-                                   size_t n) {
-    while (scheduler_active(session->scheduler) > 0) {
-        TRY(scheduler_step(session->scheduler));
-        if (!console_interrupted(session->console)) continue;
-        for (size_t i = 0; i < n; i++)
-            if (generations[i]) TRY(generation_cancel(generations[i]));
-        scheduler_retire(session->scheduler);
-    }
+enum status run_session_step(struct run_session *session, struct generation *const *generations, size_t n,
+                             bool *cancelled_out) {
+    TRY(scheduler_step(session->scheduler));
+    *cancelled_out = console_interrupted(session->console);
+    if (!*cancelled_out) return STATUS_OK;
+    for (size_t i = 0; i < n; i++)
+        TRY(generation_cancel(generations[i]));
+    scheduler_retire(session->scheduler);
     return STATUS_OK;
 }
 

@@ -23,8 +23,8 @@ struct run_session {
     struct tokenizer *tokenizer;
     enum chat_format format;
     struct scheduler *scheduler;
-    struct console *console;
-    int32_t n_eos; /* the model's end-of-sequence tokens, and its chat format's end of turn */
+    struct console *console; /* NULL but while answering, or chatting */
+    int32_t n_eos;           /* the model's end-of-sequence tokens, and its chat format's end of turn */
     int32_t eos_ids[MODEL_MAX_EOS + 1];
 };
 
@@ -35,9 +35,9 @@ void run_session_close(struct run_session *session);
 /* The options of the session's `stream`-th answer; the sink is left empty. */
 struct generation_options run_session_options(const struct run_session *session, uint64_t stream);
 
-/* Steps until no sequence is left, or Ctrl-C cancels those given. */
-NODISCARD enum status run_session_finish_all(struct run_session *session,
-                                             struct generation *const *generations, size_t n);
+/* One step. Ctrl-C meanwhile cancels all the generations given, those that wait for a slot too. */
+NODISCARD enum status run_session_step(struct run_session *session, struct generation *const *generations,
+                                       size_t n, bool *cancelled_out);
 
 /* The closing line, where a person is looking or with -v. */
 NODISCARD enum status run_session_report(const struct run_session *session);
