@@ -46,6 +46,10 @@ static enum status check_together(const struct config *config) {
                     "--max-tokens 0 leaves nothing to do; -1 goes on until the context is full");
     if (config->prompts.n > 0 && config->prompt_file)
         return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
+    if (config->interactive && (config->prompts.n > 0 || config->prompt_file))
+        return FAIL(STATUS_BAD_INPUT, "--interactive asks for the prompts: leave out --prompt and --file");
+    if (config->interactive && config->json)
+        return FAIL(STATUS_BAD_INPUT, "--interactive and --json cannot be given together");
     if (config->command == COMMAND_RUN && config->logprobs >= 0 && !config->json)
         return FAIL(STATUS_BAD_INPUT, "--logprobs has no place in plain text; it needs --json");
     return STATUS_OK;
