@@ -2,6 +2,7 @@
 
 #include "base/arena.h"
 #include "base/check.h"
+#include "base/numbers.h"
 #include "base/timer.h"
 
 struct scheduler {
@@ -16,6 +17,19 @@ struct scheduler {
     bool keep_slots;
     struct scheduler_totals totals;
 };
+
+void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_t room,
+                        struct step_span *span_out) {
+    const int32_t first = sequence->n_planned;
+    const bool prefill = first < sequence->n_prompt;
+    const int32_t left = prefill ? sequence->n_prompt - first : 1;
+    span_out->phase = prefill ? SPAN_PREFILL : SPAN_DECODE;
+    span_out->first_position = first;
+    span_out->n_tokens = (int32_t)smaller_i64(left, room);
+    span_out->tokens = tokens + first;
+    sequence->n_planned = first + span_out->n_tokens;
+    sequence->decoding = sequence->n_planned >= sequence->n_prompt;
+}
 
 enum status scheduler_create(const struct engine *engine, struct scheduler **scheduler_out) {
     struct arena *memory;
@@ -54,7 +68,6 @@ bool scheduler_has_room(const struct scheduler *scheduler) {
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence) {
     const int32_t slot = free_slot(scheduler);
     CHECK(slot >= 0);
-    sequence->slot = slot;
     scheduler->slots[slot] = sequence;
 }
 
@@ -98,13 +111,12 @@ static struct step_plan make_plan(struct scheduler *scheduler) {
     scheduler->n_planned = 0;
     const int32_t room = plan_sequences(scheduler, true, scheduler->engine->limits.max_tokens);
     plan_sequences(scheduler, false, room);
-    int32_t n_candidates = 1;
+    int64_t n_candidates = 1;
     for (int32_t i = 0; i < scheduler->n_planned; i++)
-        if (scheduler->planned[i]->n_candidates > n_candidates)
-            n_candidates = scheduler->planned[i]->n_candidates;
+        n_candidates = larger_i64(n_candidates, scheduler->planned[i]->n_candidates);
     return (struct step_plan){
         .kind = STEP_COMPUTE,
-        .n_candidates = n_candidates,
+        .n_candidates = (int32_t)n_candidates,
         .n_spans = scheduler->n_planned,
         .spans = scheduler->spans,
         .n_freed_slots = scheduler->n_freed,
@@ -150,12 +162,19 @@ static enum status deliver(struct scheduler *scheduler, const struct step_result
     return STATUS_OK;
 }
 
+/* A slot can fall free again before the plan that frees it: its next sequence was cancelled at once. */
+static void free_with_next_plan(struct scheduler *scheduler, int32_t slot) {
+    for (int32_t i = 0; i < scheduler->n_freed; i++)
+        if (scheduler->freed[i] == slot) return;
+    scheduler->freed[scheduler->n_freed++] = slot;
+}
+
 void scheduler_retire(struct scheduler *scheduler) {
     for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++) {
         struct sequence *sequence = scheduler->slots[slot];
         if (!sequence || !sequence->finished(sequence->self)) continue;
         scheduler->slots[slot] = NULL;
-        if (!scheduler->keep_slots) scheduler->freed[scheduler->n_freed++] = slot;
+        if (!scheduler->keep_slots) free_with_next_plan(scheduler, slot);
     }
 }
 

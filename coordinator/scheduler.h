@@ -19,8 +19,8 @@
 struct sequence {
     void *self;
 
-    /* The next tokens to compute, at most `room` >= 1: everything of the span but its slot. Arrays must live
-     * until take returns. */
+    /* The next tokens to compute, at most `room` >= 1: everything of the span but its slot, most of it by
+     * sequence_next_span. Arrays must live until take returns. */
     void (*plan)(void *self, int32_t room, struct step_span *span_out);
 
     /* The rows that the span asked for; row i of it can be fetched whole as first_row + i. */
@@ -29,10 +29,16 @@ struct sequence {
 
     bool (*finished)(const void *self);
 
-    bool decoding;        /* its next span is a single decode token: set by the sequence */
+    bool decoding;        /* its next span is a single decode token: set by plan */
     int32_t n_candidates; /* per row of logits, 1…STEP_MAX_CANDIDATES */
-    int32_t slot;         /* set by the scheduler */
+    int32_t n_prompt;     /* tokens read in chunks; those that follow are decoded one by one */
+    int32_t n_planned;    /* tokens given to the engine so far, or in the slot from before */
 };
+
+/* What all plans have in common: the next chunk of the prompt, or the one token after those planned. Sets
+ * phase, first_position, n_tokens and tokens of the span, and moves n_planned and decoding on. */
+void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_t room,
+                        struct step_span *span_out);
 
 struct scheduler_totals {
     double prefill_seconds; /* steps that read prompts, decode tokens beside them included */
@@ -54,10 +60,11 @@ void scheduler_destroy(struct scheduler *scheduler);
 /* Is a slot free? */
 bool scheduler_has_room(const struct scheduler *scheduler);
 
-/* Gives the sequence a slot; there must be room. */
+/* Gives the sequence the first free slot; there must be room. */
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
 
-/* One step of all sequences. Those that have finished afterwards leave: their slots are freed. */
+/* One step of all sequences, or of as many as limits.max_tokens has room for. Those that have finished
+ * afterwards leave: their slots are freed. After a failure no sequence that was in the step can go on. */
 NODISCARD enum status scheduler_step(struct scheduler *scheduler);
 
 /* Lets sequences go that finished outside a step (an answer that was cancelled). */
