@@ -4,19 +4,9 @@
 
 static void plan(void *self, int32_t room, struct step_span *span_out) {
     struct score_sequence *score = self;
-    const struct score_line *line = score->line;
-    const int32_t first = score->n_planned;
-    const bool prefill = first < line->n_prompt;
-    const int32_t left = prefill ? line->n_prompt - first : 1;
-    const int32_t n = left < room ? left : room;
-    span_out->phase = prefill ? SPAN_PREFILL : SPAN_DECODE;
-    span_out->first_position = first;
-    span_out->n_tokens = n;
-    span_out->tokens = line->ids + first;
-    span_out->n_logits_rows = n;
-    span_out->targets = line->ids + first + 1;
-    score->n_planned = first + n;
-    score->sequence.decoding = score->n_planned >= line->n_prompt;
+    sequence_next_span(&score->sequence, score->line->ids, room, span_out);
+    span_out->n_logits_rows = span_out->n_tokens;
+    span_out->targets = span_out->tokens + 1;
 }
 
 static enum status fetch_wanted_logits(struct score_sequence *score, const struct engine *engine,
@@ -54,7 +44,12 @@ static bool finished(const void *self) {
 void score_sequence_begin(struct score_sequence *score, struct score_line *line,
                           const struct score_context *context) {
     *score = (struct score_sequence){
-        .sequence = {.self = score, .plan = plan, .take = take, .finished = finished, .n_candidates = 1},
+        .sequence = {.self = score,
+                     .plan = plan,
+                     .take = take,
+                     .finished = finished,
+                     .n_candidates = 1,
+                     .n_prompt = line->n_prompt},
         .line = line,
         .context = context,
     };

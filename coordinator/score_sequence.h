@@ -16,9 +16,8 @@ struct score_sequence {
     struct sequence sequence; /* what the scheduler gets */
     struct score_line *line;
     const struct score_context *context;
-    int32_t n_planned; /* tokens given to the engine so far */
-    int32_t n_scored;  /* tokens whose row has come back */
-    bool broken;       /* the row of the next one is not finite: the sequence ends there */
+    int32_t n_scored; /* tokens whose row has come back */
+    bool broken;      /* the row of the next one is not finite: the sequence ends there */
 };
 
 void score_sequence_begin(struct score_sequence *score, struct score_line *line,
