@@ -4,19 +4,18 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/numbers.h"
 #include "coordinator/stop_matcher.h"
 
 struct generation {
     struct sequence sequence;
     struct generation_options options;
-    int32_t context_length;
+    int64_t context_length;
     struct sampler *sampler;
     struct detokenizer *detokenizer;
     struct stop_matcher *stop_matcher;
 
     struct token_list tokens; /* prompt, then what was generated */
-    int32_t n_prompt;
-    int32_t n_planned; /* tokens given to the engine, or in the slot from before */
     enum finish_reason finish_reason;
 
     struct bytes decoded; /* scratch: text of the newest token */
@@ -36,7 +35,7 @@ const char *finish_reason_name(enum finish_reason reason) {
 }
 
 static int32_t n_generated(const struct generation *generation) {
-    return (int32_t)generation->tokens.n - generation->n_prompt;
+    return (int32_t)generation->tokens.n - generation->sequence.n_prompt;
 }
 
 static bool finished(const void *self) {
@@ -46,19 +45,11 @@ static bool finished(const void *self) {
 
 static void plan(void *self, int32_t room, struct step_span *span_out) {
     struct generation *generation = self;
-    const int32_t first = generation->n_planned;
-    const bool prefill = first < generation->n_prompt;
-    const int32_t left = prefill ? generation->n_prompt - first : 1;
-    const int32_t n = left < room ? left : room;
-    generation->n_planned = first + n;
-    const bool reaches_end = generation->n_planned == (int32_t)generation->tokens.n;
-    span_out->phase = prefill ? SPAN_PREFILL : SPAN_DECODE;
-    span_out->first_position = first;
-    span_out->n_tokens = n;
-    span_out->tokens = generation->tokens.ids + first;
+    struct sequence *sequence = &generation->sequence;
+    sequence_next_span(sequence, generation->tokens.ids, room, span_out);
+    const bool reaches_end = sequence->n_planned == (int32_t)generation->tokens.n;
     span_out->n_logits_rows = reaches_end ? 1 : 0;
     span_out->inverse_temperature = sampler_inverse_temperature(&generation->options.sampler);
-    generation->sequence.decoding = generation->n_planned >= generation->n_prompt;
 }
 
 static enum status keep_logprobs(struct generation *generation, const struct logits_row *row, float logprob) {
@@ -95,20 +86,21 @@ static enum status emit(struct generation *generation, size_t from) {
     return sink->write(sink->self, generation->text.data + from, generation->text.size - from);
 }
 
-/* Sends the newest decoded bytes through the matcher. */
+/* Sends the newest decoded bytes through the matcher; a complete stop string ends the answer. */
 static enum status match_decoded(struct generation *generation) {
-    if (generation->decoded.size == 0) return STATUS_OK;
-    return stop_matcher_push(generation->stop_matcher, generation->decoded.data, generation->decoded.size,
-                             &generation->text);
+    const struct bytes *decoded = &generation->decoded;
+    if (decoded->size == 0) return STATUS_OK;
+    TRY(stop_matcher_push(generation->stop_matcher, decoded->data, decoded->size, &generation->text));
+    if (stop_matcher_match(generation->stop_matcher)) generation->finish_reason = FINISH_STOP;
+    return STATUS_OK;
 }
 
-/* The token's text goes out as far as it is certain; a complete stop string ends the answer. */
+/* The token's text goes out as far as it is certain. */
 static enum status add_text(struct generation *generation, int32_t token) {
     const size_t before = generation->text.size;
     bytes_clear(&generation->decoded);
     TRY(detokenizer_push(generation->detokenizer, token, &generation->decoded));
     TRY(match_decoded(generation));
-    if (stop_matcher_match(generation->stop_matcher)) generation->finish_reason = FINISH_STOP;
     return emit(generation, before);
 }
 
@@ -161,6 +153,11 @@ static enum status take(void *self, const struct engine *engine, const struct lo
     return accept(generation, token.token);
 }
 
+static enum status check_options(const struct generation_options *options) {
+    if (options->max_tokens != 0) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "max-tokens is 0; it must be 1 or more, or -1 for all the context holds");
+}
+
 static enum status check_prompt(const struct engine *engine, const struct token_list *prompt) {
     if (prompt->n == 0) return FAIL(STATUS_BAD_INPUT, "the prompt is empty: there is nothing to continue");
     if ((int64_t)prompt->n >= engine->limits.context_length)
@@ -189,6 +186,7 @@ static enum status set_up(struct generation *generation, const struct engine *en
 enum status generation_create(const struct generation_options *options, const struct engine *engine,
                               const struct tokenizer *tokenizer, struct token_list *prompt, int32_t n_cached,
                               struct generation **generation_out) {
+    TRY(check_options(options));
     TRY(check_prompt(engine, prompt));
     CHECK(n_cached >= 0 && n_cached < (int32_t)prompt->n);
     struct generation *generation = calloc(1, sizeof *generation);
@@ -199,12 +197,12 @@ enum status generation_create(const struct generation_options *options, const st
                      .plan = plan,
                      .take = take,
                      .finished = finished,
-                     .n_candidates = wanted > options->n_logprobs ? wanted : options->n_logprobs},
+                     .n_candidates = (int32_t)larger_i64(wanted, options->n_logprobs),
+                     .n_prompt = (int32_t)prompt->n,
+                     .n_planned = n_cached},
         .options = *options,
-        .context_length = (int32_t)engine->limits.context_length,
+        .context_length = engine->limits.context_length,
         .tokens = *prompt,
-        .n_prompt = (int32_t)prompt->n,
-        .n_planned = n_cached,
     };
     *prompt = (struct token_list){0};
     const enum status status = set_up(generation, engine, tokenizer);
@@ -244,18 +242,17 @@ enum finish_reason generation_finish_reason(const struct generation *generation)
 }
 
 struct generation_view generation_view(const struct generation *generation) {
-    const bool logprobs = generation->options.n_logprobs >= 0;
     return (struct generation_view){
         .prompt = generation->tokens.ids,
-        .n_prompt = generation->n_prompt,
-        .generated = generation->tokens.ids + generation->n_prompt,
+        .n_prompt = generation->sequence.n_prompt,
+        .generated = generation->tokens.ids + generation->sequence.n_prompt,
         .n_generated = n_generated(generation),
         .text = generation->text.data,
         .text_size = generation->text.size,
-        .logprobs = logprobs ? generation->logprobs : NULL,
-        .top = logprobs ? generation->top : NULL,
-        .n_top = logprobs ? generation->options.n_logprobs : 0,
-        .n_computed = generation->n_planned,
+        .logprobs = generation->logprobs,
+        .top = generation->top,
+        .n_top = generation->options.n_logprobs,
+        .n_computed = generation->sequence.n_planned,
         .n_fetches = sampler_fetches(generation->sampler),
     };
 }

@@ -30,7 +30,7 @@ struct text_sink {
 
 struct generation_options {
     struct sampler_config sampler;
-    int32_t max_tokens; /* -1: until the context is full */
+    int32_t max_tokens; /* at least 1; -1: until the context is full */
     int32_t n_eos;
     const int32_t *eos_ids; /* [n_eos]; none where end-of-sequence is to be ignored */
     struct text_list stop;
@@ -40,8 +40,8 @@ struct generation_options {
 
 struct generation;
 
-/* Takes the prompt's ids over. The first n_cached of them are in the slot already. An empty prompt, or one
- * that leaves no room in the context: STATUS_BAD_INPUT. */
+/* Takes the prompt's ids over. The first n_cached of them, never all, are in the slot already. An empty
+ * prompt, one that leaves no room in the context, or options out of range: STATUS_BAD_INPUT. */
 NODISCARD enum status generation_create(const struct generation_options *options, const struct engine *engine,
                                         const struct tokenizer *tokenizer, struct token_list *prompt,
                                         int32_t n_cached, struct generation **generation_out);
@@ -64,10 +64,10 @@ struct generation_view {
     int32_t n_generated;
     const char *text; /* NUL-terminated; without the stop string */
     size_t text_size;
-    const float *logprobs;           /* [n_generated]; NULL: not asked for */
+    const float *logprobs;           /* [n_generated]; not there unless asked for */
     const struct sampled_token *top; /* [n_generated, n_top] the likeliest, best first; token -1: none */
-    int32_t n_top;
-    int32_t n_computed; /* tokens whose keys and values the slot holds */
-    int64_t n_fetches;  /* rows of logits that sampling needed whole */
+    int32_t n_top;                   /* as generation_options.n_logprobs; -1: not asked for */
+    int32_t n_computed;              /* tokens whose keys and values the slot holds */
+    int64_t n_fetches;               /* rows of logits that sampling needed whole */
 };
 struct generation_view generation_view(const struct generation *generation);

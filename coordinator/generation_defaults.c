@@ -9,8 +9,8 @@ static double first_said(double user, double model, double neutral) {
 
 static struct sampler_config sampler_from(const struct config *config,
                                           const struct generation_defaults *model) {
-    /* transformers: without do_sample the other sampling values do not count; with it, temperature is 1
-     * unless said. */
+    /* transformers: greedy without do_sample; with it, temperature is 1 unless said. The model's other values
+     * count even without it where the user asks for a temperature. */
     const double nothing = (double)NAN;
     const double model_temperature = !model->do_sample ? 0 : first_said(nothing, model->temperature, 1);
     const double temperature = first_said(config->temperature, model_temperature, 0);

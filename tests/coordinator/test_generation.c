@@ -1,0 +1,529 @@
+/* Answers of an engine that says what the test wrote down, or what a hash makes of the tokens before. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/utf8.h"
+#include "coordinator/generation.h"
+#include "tests/coordinator/fake_engine.h"
+
+/* Tokens of stories260K. */
+enum { END = 2, BYTE_E2 = 229, SPACE_S = 262, A = 412, T = 413, O = 414, N = 416, E = 411, E_ACUTE = 485 };
+
+#define COUNT(array) ((int32_t)(sizeof(array) / sizeof *(array)))
+
+static const int32_t end_ids[] = {7, END};
+
+static int open_tokenizer(void **state) {
+    struct tokenizer *tokenizer;
+    assert_int_equal(tokenizer_open_folder(TEST_DATA "/models/stories260K", &tokenizer), STATUS_OK);
+    *state = tokenizer;
+    return 0;
+}
+
+static int close_tokenizer(void **state) {
+    tokenizer_close(*state);
+    return 0;
+}
+
+/* One answer, with the engine and scheduler it runs on and a sink that gathers what it is given. */
+struct answer {
+    const struct tokenizer *tokenizer;
+    struct fake_engine *fake;
+    struct scheduler *scheduler;
+    struct generation_options options;
+    struct generation *generation;
+    struct bytes said;
+    int32_t n_writes_left; /* then the sink fails */
+};
+
+static enum status write_said(void *self, const char *text, size_t size) {
+    struct answer *answer = self;
+    assert_true(size > 0 && utf8_is_valid(text, size));
+    if (answer->n_writes_left-- == 0) return FAIL(STATUS_IO, "the pipe is closed");
+    return bytes_append(&answer->said, text, size);
+}
+
+static void set_up(struct answer *answer, void **state) {
+    *answer = (struct answer){
+        .tokenizer = *state,
+        .fake = fake_engine_create(),
+        .options = {.sampler = {.top_p = 1, .repetition_penalty = 1},
+                    .max_tokens = -1,
+                    .n_eos = COUNT(end_ids),
+                    .eos_ids = end_ids,
+                    .n_logprobs = -1,
+                    .sink = {answer, write_said}},
+        .n_writes_left = INT32_MAX,
+    };
+    assert_int_equal(scheduler_create(&answer->fake->engine, &answer->scheduler), STATUS_OK);
+}
+
+static void tear_down(struct answer *answer) {
+    generation_destroy(answer->generation);
+    scheduler_destroy(answer->scheduler);
+    fake_engine_destroy(answer->fake);
+    bytes_free(&answer->said);
+}
+
+/* The engine will say these tokens after a prompt of n_prompt. */
+static void script(struct answer *answer, int32_t n_prompt, const int32_t *tokens, int32_t n) {
+    answer->fake->script = tokens;
+    answer->fake->n_script = n;
+    answer->fake->script_from = n_prompt;
+}
+
+static struct token_list prompt_of(int32_t n) {
+    struct token_list prompt = {0};
+    for (int32_t i = 0; i < n; i++)
+        assert_int_equal(token_list_append(&prompt, 300 + i), STATUS_OK);
+    return prompt;
+}
+
+static enum status create(struct answer *answer, int32_t n_prompt, int32_t n_cached) {
+    struct token_list prompt = prompt_of(n_prompt);
+    const enum status status = generation_create(&answer->options, &answer->fake->engine, answer->tokenizer,
+                                                 &prompt, n_cached, &answer->generation);
+    if (status == STATUS_OK) assert_null(prompt.ids);
+    token_list_free(&prompt);
+    return status;
+}
+
+static void begin(struct answer *answer, int32_t n_prompt, int32_t n_cached) {
+    assert_int_equal(create(answer, n_prompt, n_cached), STATUS_OK);
+    scheduler_add(answer->scheduler, generation_sequence(answer->generation));
+}
+
+static void step(struct answer *answer) {
+    assert_int_equal(scheduler_step(answer->scheduler), STATUS_OK);
+}
+
+static void finish(struct answer *answer) {
+    while (scheduler_active(answer->scheduler) > 0)
+        step(answer);
+}
+
+static void cancel(struct answer *answer) {
+    assert_int_equal(generation_cancel(answer->generation), STATUS_OK);
+    scheduler_retire(answer->scheduler);
+    assert_int_equal(scheduler_active(answer->scheduler), 0);
+}
+
+/* The sink got the text, and the slot holds the tokens before the last. */
+static void check_delivered(const struct answer *answer, int32_t n_computed) {
+    const struct generation_view view = generation_view(answer->generation);
+    assert_int_equal(answer->said.size, view.text_size);
+    if (view.text_size) assert_memory_equal(answer->said.data, view.text, view.text_size);
+    assert_int_equal(view.n_computed, n_computed);
+    assert_int_equal(answer->fake->n_tokens[0], n_computed);
+    assert_memory_equal(answer->fake->tokens[0], view.prompt, (size_t)n_computed * sizeof *view.prompt);
+}
+
+static void check(const struct answer *answer, enum finish_reason reason, const char *text,
+                  int32_t n_generated, int32_t n_computed) {
+    const struct generation_view view = generation_view(answer->generation);
+    assert_int_equal(generation_finish_reason(answer->generation), reason);
+    assert_string_equal(view.text, text);
+    assert_int_equal(view.text_size, strlen(text));
+    assert_int_equal(view.n_generated, n_generated);
+    check_delivered(answer, n_computed);
+}
+
+/* The whole way: a prompt of 3, the scripted tokens, a stop string. */
+static void check_scripted(void **state, const char *stop, const int32_t *tokens, int32_t n,
+                           int32_t max_tokens, enum finish_reason reason, const char *text,
+                           int32_t n_generated) {
+    struct answer answer;
+    set_up(&answer, state);
+    script(&answer, 3, tokens, n);
+    answer.options.max_tokens = max_tokens;
+    const char *stops[] = {stop};
+    if (stop) answer.options.stop = (struct text_list){.items = stops, .n = 1};
+    begin(&answer, 3, 0);
+    finish(&answer);
+    check(&answer, reason, text, n_generated, 3 + n_generated - 1);
+    assert_memory_equal(generation_view(answer.generation).generated, tokens,
+                        (size_t)n_generated * sizeof *tokens);
+    tear_down(&answer);
+}
+
+static void a_stop_string_ends_the_answer_across_tokens(void **state) {
+    const int32_t tokens[] = {SPACE_S, T, O, N, E, A, END};
+    check_scripted(state, "one", tokens, COUNT(tokens), -1, FINISH_STOP, "st", 5);
+    check_scripted(state, "s", tokens, COUNT(tokens), -1, FINISH_STOP, "", 1);
+    check_scripted(state, "stonea", tokens, COUNT(tokens), -1, FINISH_STOP, "", 6);
+    check_scripted(state, "stoneage", tokens, COUNT(tokens), -1, FINISH_STOP, "stonea", 7);
+    check_scripted(state, NULL, tokens, COUNT(tokens), -1, FINISH_STOP, "stonea", 7);
+}
+
+static void the_end_token_gives_out_what_was_withheld(void **state) {
+    const int32_t tokens[] = {SPACE_S, T, O, END};
+    check_scripted(state, "tower", tokens, COUNT(tokens), -1, FINISH_STOP, "sto", 4);
+    const int32_t only_end[] = {END};
+    check_scripted(state, NULL, only_end, 1, -1, FINISH_STOP, "", 1);
+    const int32_t other_end[] = {A, 7, A};
+    check_scripted(state, NULL, other_end, 3, -1, FINISH_STOP, "a", 2);
+}
+
+static void max_tokens_is_a_limit(void **state) {
+    const int32_t tokens[] = {SPACE_S, T, O, N, E, END};
+    check_scripted(state, NULL, tokens, COUNT(tokens), 1, FINISH_LENGTH, "s", 1);
+    check_scripted(state, "tower", tokens, COUNT(tokens), 3, FINISH_LENGTH, "sto", 3);
+    check_scripted(state, NULL, tokens, COUNT(tokens), 5, FINISH_LENGTH, "stone", 5);
+    check_scripted(state, NULL, tokens, COUNT(tokens), 6, FINISH_STOP, "stone", 6);
+    check_scripted(state, "one", tokens, COUNT(tokens), 5, FINISH_STOP, "st", 5);
+}
+
+static void broken_characters_come_out_at_the_end(void **state) {
+    const int32_t tokens[] = {A, E_ACUTE, BYTE_E2, END};
+    check_scripted(state, NULL, tokens, COUNT(tokens), 3, FINISH_LENGTH, "aé\uFFFD", 3);
+    check_scripted(state, NULL, tokens, COUNT(tokens), -1, FINISH_STOP, "aé\uFFFD", 4);
+}
+
+/* No token completes it, but what the last one leaves behind. */
+static void the_end_of_the_text_can_complete_a_stop_string(void **state) {
+    const int32_t tokens[] = {A, E_ACUTE, BYTE_E2, END};
+    check_scripted(state, "é\uFFFD", tokens, COUNT(tokens), 3, FINISH_STOP, "a", 3);
+    check_scripted(state, "\uFFFD", tokens, COUNT(tokens), -1, FINISH_STOP, "aé", 4);
+    check_scripted(state, "\uFFFD!", tokens, COUNT(tokens), 3, FINISH_LENGTH, "aé\uFFFD", 3);
+}
+
+static void without_end_tokens_the_answer_goes_on(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    const int32_t tokens[] = {A, END, A, 7, A};
+    script(&answer, 3, tokens, COUNT(tokens));
+    answer.options.n_eos = 0;
+    answer.options.max_tokens = COUNT(tokens);
+    begin(&answer, 3, 0);
+    finish(&answer);
+    assert_int_equal(generation_finish_reason(answer.generation), FINISH_LENGTH);
+    assert_int_equal(generation_view(answer.generation).n_generated, COUNT(tokens));
+    tear_down(&answer);
+}
+
+static void the_context_is_a_limit(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    const int32_t tokens[] = {SPACE_S, T, O, N, E};
+    script(&answer, 9, tokens, COUNT(tokens));
+    answer.fake->engine.limits.context_length = 12;
+    begin(&answer, 9, 0);
+    finish(&answer);
+    check(&answer, FINISH_LENGTH, "sto", 3, 11);
+    tear_down(&answer);
+
+    set_up(&answer, state);
+    script(&answer, 11, tokens, COUNT(tokens));
+    answer.fake->engine.limits.context_length = 12;
+    begin(&answer, 11, 0);
+    finish(&answer);
+    check(&answer, FINISH_LENGTH, "s", 1, 11);
+    tear_down(&answer);
+}
+
+static void a_prompt_can_be_cancelled(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    answer.fake->engine.limits.max_tokens = 4;
+    begin(&answer, 10, 0);
+    check(&answer, FINISH_NONE, "", 0, 0);
+    step(&answer);
+    check(&answer, FINISH_NONE, "", 0, 4);
+    cancel(&answer);
+    check(&answer, FINISH_CANCELLED, "", 0, 4);
+    tear_down(&answer);
+}
+
+static void an_answer_can_be_cancelled(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    const int32_t tokens[] = {SPACE_S, T, BYTE_E2, A};
+    const char *stops[] = {"tower", "t\uFFFDa"};
+    script(&answer, 3, tokens, COUNT(tokens));
+    answer.options.stop = (struct text_list){.items = stops, .n = 2};
+    begin(&answer, 3, 0);
+    for (int i = 0; i < 3; i++)
+        step(&answer);
+    check(&answer, FINISH_NONE, "s", 3, 5);
+    cancel(&answer);
+    check(&answer, FINISH_CANCELLED, "st\uFFFD", 3, 5);
+    cancel(&answer); /* again: nothing more comes */
+    check(&answer, FINISH_CANCELLED, "st\uFFFD", 3, 5);
+    tear_down(&answer);
+}
+
+static void a_finished_answer_cannot_be_cancelled(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    const int32_t tokens[] = {A, END};
+    script(&answer, 3, tokens, COUNT(tokens));
+    begin(&answer, 3, 0);
+    finish(&answer);
+    cancel(&answer);
+    check(&answer, FINISH_STOP, "a", 2, 4);
+    tear_down(&answer);
+}
+
+static void a_cached_beginning_is_not_computed_again(void **state) {
+    struct answer answer, again;
+    set_up(&answer, state);
+    scheduler_set_keep_slots(answer.scheduler, true);
+    answer.options.max_tokens = 20;
+    begin(&answer, 10, 0);
+    finish(&answer);
+
+    again = answer; /* the same engine and scheduler; the slot holds the prompt and most of the answer */
+    again.options.sink.self = &again;
+    again.said = (struct bytes){0};
+    const int32_t n_before = answer.fake->n_plans;
+    begin(&again, 10, 9);
+    finish(&again);
+    const struct step_span *span = &again.fake->plans[n_before].spans[0];
+    assert_int_equal(span->phase, SPAN_PREFILL);
+    assert_int_equal(span->first_position, 9);
+    assert_int_equal(span->n_tokens, 1);
+    const struct generation_view view = generation_view(answer.generation);
+    check(&again, FINISH_LENGTH, view.text, 20, 29);
+    assert_memory_equal(generation_view(again.generation).generated, view.generated,
+                        20 * sizeof *view.generated);
+    bytes_free(&again.said);
+    generation_destroy(again.generation);
+    tear_down(&answer);
+}
+
+static double logprob(const float *logits, int32_t token) {
+    double sum = 0;
+    for (int32_t i = 0; i < FAKE_VOCAB; i++)
+        sum += exp((double)logits[i]);
+    return (double)logits[token] - log(sum);
+}
+
+static int32_t count_better(const float *logits, int32_t token) {
+    int32_t n = 0;
+    for (int32_t i = 0; i < FAKE_VOCAB; i++)
+        n += logits[i] > logits[token] || (logits[i] == logits[token] && i < token);
+    return n;
+}
+
+static void check_logprobs(void **state, int32_t n_logprobs, int32_t max_tokens) {
+    struct answer answer;
+    set_up(&answer, state);
+    answer.options.n_eos = 0;
+    answer.options.n_logprobs = n_logprobs;
+    answer.options.max_tokens = max_tokens;
+    answer.options.sampler.temperature = 1;
+    begin(&answer, 5, 0);
+    finish(&answer);
+    const struct generation_view view = generation_view(answer.generation);
+    assert_int_equal(view.n_generated, max_tokens);
+    assert_int_equal(view.n_top, n_logprobs);
+    for (int32_t i = 0; i < max_tokens; i++) {
+        float logits[FAKE_VOCAB];
+        fake_engine_logits(answer.fake, view.prompt, 5 + i, logits);
+        assert_true(fabs((double)view.logprobs[i] - logprob(logits, view.generated[i])) < 1e-5);
+        for (int32_t j = 0; j < n_logprobs; j++) {
+            const struct sampled_token *top = &view.top[i * n_logprobs + j];
+            assert_int_equal(count_better(logits, top->token), j);
+            assert_true(fabs((double)top->logprob - logprob(logits, top->token)) < 1e-5);
+        }
+    }
+    tear_down(&answer);
+}
+
+static void logprobs_are_kept_with_each_token(void **state) {
+    check_logprobs(state, 0, 3);
+    check_logprobs(state, 1, 64);
+    check_logprobs(state, 5, 300); /* grows more than once */
+    check_logprobs(state, STEP_MAX_CANDIDATES, 2);
+}
+
+static void fewer_logprobs_than_asked_for_are_marked(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    answer.options.n_logprobs = 3;
+    answer.options.max_tokens = 1;
+    assert_int_equal(create(&answer, 3, 0), STATUS_OK);
+    struct sequence *sequence = generation_sequence(answer.generation);
+    assert_int_equal(sequence->n_candidates, 3);
+    const struct candidate two[] = {{A, 2}, {T, 1}};
+    const struct logits_row row = {
+        .n_candidates = 2, .candidates = two, .max_logit = 2, .sum_exp = 2, .finite = true};
+    assert_int_equal(sequence->take(sequence->self, &answer.fake->engine, &row, 1, 0), STATUS_OK);
+    const struct generation_view view = generation_view(answer.generation);
+    assert_int_equal(view.top[0].token, A);
+    assert_int_equal(view.top[1].token, T);
+    assert_int_equal(view.top[2].token, -1);
+    tear_down(&answer);
+}
+
+static bool contains(const char *text, size_t size, const char *words) {
+    const size_t n = strlen(words);
+    for (size_t i = 0; i + n <= size; i++)
+        if (memcmp(text + i, words, n) == 0) return true;
+    return false;
+}
+
+/* Random tokens, bytes that are no text among them; now and then a stop string of one or two characters. */
+static void the_sink_gets_exactly_the_text(void **state) {
+    const char *stops[] = {"th", "w.", "\uFFFD\uFFFD\uFFFD", "é"};
+    int32_t n_stopped = 0;
+    for (uint64_t seed = 0; seed < 40; seed++) {
+        struct answer answer;
+        set_up(&answer, state);
+        answer.options.stop = (struct text_list){.items = stops, .n = COUNT(stops)};
+        answer.options.max_tokens = 120;
+        answer.options.n_eos = 0;
+        answer.options.sampler.temperature = 1;
+        answer.options.sampler.seed = seed;
+        begin(&answer, 3, 0);
+        finish(&answer);
+        const struct generation_view view = generation_view(answer.generation);
+        check_delivered(&answer, 3 + view.n_generated - 1);
+        assert_true(utf8_is_valid(view.text, view.text_size));
+        for (int32_t i = 0; i < COUNT(stops); i++)
+            assert_false(contains(view.text, view.text_size, stops[i]));
+        n_stopped += generation_finish_reason(answer.generation) == FINISH_STOP;
+        tear_down(&answer);
+    }
+    assert_in_range(n_stopped, 5, 39); /* both ends were seen */
+}
+
+static void a_sink_that_fails_fails_the_step(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    const int32_t tokens[] = {SPACE_S, T, O, N, E};
+    script(&answer, 3, tokens, COUNT(tokens));
+    answer.n_writes_left = 2;
+    begin(&answer, 3, 0);
+    step(&answer);
+    step(&answer);
+    assert_int_equal(scheduler_step(answer.scheduler), STATUS_IO);
+    assert_string_equal(status_message(), "the pipe is closed");
+    assert_string_equal(answer.said.data, "st");
+    tear_down(&answer);
+}
+
+/* Flat rows: the 256 candidates hold little more than half of the probability. Three answers side by side
+ * fetch rows of their own. */
+static void sample_three(void **state, bool all_candidates, int32_t generated[3][50], int64_t *n_fetches) {
+    struct answer answers[3];
+    set_up(&answers[0], state);
+    struct fake_engine *fake = answers[0].fake;
+    fake->spread = 0.5F;
+    fake->all_candidates = all_candidates;
+    *n_fetches = 0;
+    for (int32_t i = 0; i < 3; i++) {
+        if (i > 0) {
+            answers[i] = answers[0];
+            answers[i].said = (struct bytes){0};
+        }
+        answers[i].options.sampler.temperature = 1;
+        answers[i].options.sampler.stream = (uint64_t)i;
+        answers[i].options.sink = (struct text_sink){0};
+        answers[i].options.n_eos = 0;
+        answers[i].options.max_tokens = 50;
+        begin(&answers[i], 3 + i, 0);
+    }
+    finish(&answers[0]);
+    for (int32_t i = 0; i < 3; i++) {
+        const struct generation_view view = generation_view(answers[i].generation);
+        assert_int_equal(view.n_generated, 50);
+        memcpy(generated[i], view.generated, sizeof generated[i]);
+        *n_fetches += view.n_fetches;
+        if (i > 0) generation_destroy(answers[i].generation);
+    }
+    tear_down(&answers[0]);
+}
+
+static void a_row_that_the_candidates_do_not_cover_is_fetched(void **state) {
+    int32_t fetched[3][50], complete[3][50];
+    int64_t n_fetches;
+    sample_three(state, false, fetched, &n_fetches);
+    assert_in_range(n_fetches, 30, 120);
+    sample_three(state, true, complete, &n_fetches);
+    assert_int_equal(n_fetches, 0);
+    assert_memory_equal(fetched, complete, sizeof fetched);
+}
+
+/* The prompt counts as seen, as in transformers: a token of it that leads by less than the penalty loses. */
+static void the_repetition_penalty_counts_the_prompt(void **state) {
+    for (int penalised = 0; penalised < 2; penalised++) {
+        struct answer answer;
+        set_up(&answer, state);
+        const int32_t tokens[] = {301};
+        script(&answer, 3, tokens, 1);
+        answer.options.max_tokens = 1;
+        answer.options.sampler.repetition_penalty = penalised ? 100 : 1;
+        begin(&answer, 3, 0);
+        finish(&answer);
+        assert_int_equal(generation_view(answer.generation).generated[0] == 301, !penalised);
+        tear_down(&answer);
+    }
+}
+
+static void refuse(struct answer *answer, int32_t n_prompt, const char *words) {
+    assert_int_equal(create(answer, n_prompt, 0), STATUS_BAD_INPUT);
+    if (!strstr(status_message(), words)) fail_msg("%s", status_message());
+    assert_null(answer->generation);
+}
+
+static void what_cannot_be_answered_is_refused(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    refuse(&answer, 0, "the prompt is empty");
+    answer.fake->engine.limits.context_length = 10;
+    refuse(&answer, 10, "the prompt has 10 tokens");
+    answer.fake->engine.limits.vocab_size = 302;
+    refuse(&answer, 5, "token 302");
+    answer.fake->engine.limits.vocab_size = FAKE_VOCAB;
+    answer.options.max_tokens = 0;
+    refuse(&answer, 5, "max-tokens is 0");
+    answer.options.max_tokens = 1;
+    answer.options.sampler.top_p = 2;
+    refuse(&answer, 5, "top-p is 2");
+    answer.options.sampler.top_p = 1;
+    const char *stops[] = {""};
+    answer.options.stop = (struct text_list){.items = stops, .n = 1};
+    refuse(&answer, 5, "stop string 1 is empty");
+    tear_down(&answer);
+}
+
+static void reasons_have_names(void **state) {
+    (void)state;
+    assert_string_equal(finish_reason_name(FINISH_NONE), "none");
+    assert_string_equal(finish_reason_name(FINISH_STOP), "stop");
+    assert_string_equal(finish_reason_name(FINISH_LENGTH), "length");
+    assert_string_equal(finish_reason_name(FINISH_CANCELLED), "cancelled");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_stop_string_ends_the_answer_across_tokens),
+        cmocka_unit_test(the_end_token_gives_out_what_was_withheld),
+        cmocka_unit_test(max_tokens_is_a_limit),
+        cmocka_unit_test(broken_characters_come_out_at_the_end),
+        cmocka_unit_test(the_end_of_the_text_can_complete_a_stop_string),
+        cmocka_unit_test(without_end_tokens_the_answer_goes_on),
+        cmocka_unit_test(the_context_is_a_limit),
+        cmocka_unit_test(a_prompt_can_be_cancelled),
+        cmocka_unit_test(an_answer_can_be_cancelled),
+        cmocka_unit_test(a_finished_answer_cannot_be_cancelled),
+        cmocka_unit_test(a_cached_beginning_is_not_computed_again),
+        cmocka_unit_test(logprobs_are_kept_with_each_token),
+        cmocka_unit_test(fewer_logprobs_than_asked_for_are_marked),
+        cmocka_unit_test(the_sink_gets_exactly_the_text),
+        cmocka_unit_test(a_sink_that_fails_fails_the_step),
+        cmocka_unit_test(a_row_that_the_candidates_do_not_cover_is_fetched),
+        cmocka_unit_test(the_repetition_penalty_counts_the_prompt),
+        cmocka_unit_test(what_cannot_be_answered_is_refused),
+        cmocka_unit_test(reasons_have_names),
+    };
+    return cmocka_run_group_tests(tests, open_tokenizer, close_tokenizer);
+}
