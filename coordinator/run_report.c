@@ -24,65 +24,75 @@ enum status run_report_line(const struct scheduler_totals *totals, struct bytes 
         (long long)totals->attended_tokens, (long long)totals->cached_tokens);
 }
 
+/* Here and below NULL is what could not be made, and makes NULL of all that it would be part of. */
+static json_t *with(json_t *object, const char *key, json_t *value) {
+    if (json_object_set_new(object, key, value) == 0) return object;
+    json_decref(object);
+    return NULL;
+}
+
+static json_t *appended(json_t *array, json_t *value) {
+    if (json_array_append_new(array, value) == 0) return array;
+    json_decref(array);
+    return NULL;
+}
+
 static json_t *ids_json(const int32_t *ids, int32_t n) {
     json_t *array = json_array();
     for (int32_t i = 0; i < n; i++)
-        json_array_append_new(array, json_integer(ids[i]));
+        array = appended(array, json_integer(ids[i]));
     return array;
-}
-
-static void set_real(json_t *object, const char *key, double value) {
-    json_object_set_new(object, key, json_real(value));
-}
-
-static void set_count(json_t *object, const char *key, int64_t value) {
-    json_object_set_new(object, key, json_integer(value));
 }
 
 static json_t *times_json(const struct scheduler_totals *totals) {
     json_t *times = json_object();
-    set_real(times, "prefill_seconds", totals->prefill_seconds);
-    set_count(times, "prefill_tokens", totals->prefill_tokens);
-    set_real(times, "decode_seconds", totals->decode_seconds);
-    set_count(times, "decode_tokens", totals->decode_tokens);
-    set_count(times, "decode_steps", totals->decode_steps);
-    set_real(times, "compute_seconds", totals->decode_times.compute);
-    set_real(times, "sync_seconds", totals->decode_times.sync);
-    set_real(times, "select_seconds", totals->decode_times.select);
-    set_real(times, "sample_seconds", totals->sample_seconds);
-    set_count(times, "attended_tokens", totals->attended_tokens);
-    set_count(times, "cached_tokens", totals->cached_tokens);
-    return times;
+    times = with(times, "prefill_seconds", json_real(totals->prefill_seconds));
+    times = with(times, "prefill_tokens", json_integer(totals->prefill_tokens));
+    times = with(times, "decode_seconds", json_real(totals->decode_seconds));
+    times = with(times, "decode_tokens", json_integer(totals->decode_tokens));
+    times = with(times, "decode_steps", json_integer(totals->decode_steps));
+    times = with(times, "compute_seconds", json_real(totals->decode_times.compute));
+    times = with(times, "sync_seconds", json_real(totals->decode_times.sync));
+    times = with(times, "select_seconds", json_real(totals->decode_times.select));
+    times = with(times, "sample_seconds", json_real(totals->sample_seconds));
+    times = with(times, "attended_tokens", json_integer(totals->attended_tokens));
+    return with(times, "cached_tokens", json_integer(totals->cached_tokens));
 }
 
-/* [{"logprob": …, "top": [[token, logprob], …]}, …] */
+/* The likeliest tokens beside the `index`-th one: [[token, logprob], …]. */
+static json_t *top_json(const struct generation_view *view, int32_t index) {
+    const struct sampled_token *top = view->top + (int64_t)index * view->n_top;
+    json_t *array = json_array();
+    for (int32_t i = 0; i < view->n_top && top[i].token >= 0; i++)
+        array = appended(array, json_pack("[i, f]", top[i].token, (double)top[i].logprob));
+    return array;
+}
+
+/* [{"logprob": …, "top": …}, …] */
 static json_t *logprobs_json(const struct generation_view *view) {
     json_t *array = json_array();
-    for (int32_t i = 0; i < view->n_generated; i++) {
-        json_t *top = json_array();
-        for (int32_t j = 0; j < view->n_top; j++) {
-            const struct sampled_token *best = &view->top[(int64_t)i * view->n_top + j];
-            if (best->token >= 0)
-                json_array_append_new(top, json_pack("[i, f]", best->token, (double)best->logprob));
-        }
-        json_array_append_new(array,
-                              json_pack("{s:f, s:o}", "logprob", (double)view->logprobs[i], "top", top));
-    }
+    for (int32_t i = 0; i < view->n_generated; i++)
+        array = appended(
+            array, with(json_pack("{s:f}", "logprob", (double)view->logprobs[i]), "top", top_json(view, i)));
     return array;
+}
+
+static json_t *report_json(const struct generation *generation, const struct scheduler_totals *totals) {
+    const struct generation_view view = generation_view(generation);
+    const char *finish_reason = finish_reason_name(generation_finish_reason(generation));
+    json_t *report = json_object();
+    report = with(report, "prompt_ids", ids_json(view.prompt, view.n_prompt));
+    report = with(report, "generated_ids", ids_json(view.generated, view.n_generated));
+    report = with(report, "text", json_stringn(view.text, view.text_size));
+    report = with(report, "finish_reason", json_string(finish_reason));
+    report = with(report, "logits_rows_fetched", json_integer(view.n_fetches));
+    report = with(report, "times", times_json(totals));
+    return view.n_top < 0 ? report : with(report, "logprobs", logprobs_json(&view));
 }
 
 enum status run_report_json(const struct generation *generation, const struct scheduler_totals *totals,
                             struct bytes *text) {
-    const struct generation_view view = generation_view(generation);
-    json_t *report = json_object();
-    json_object_set_new(report, "prompt_ids", ids_json(view.prompt, view.n_prompt));
-    json_object_set_new(report, "generated_ids", ids_json(view.generated, view.n_generated));
-    json_object_set_new(report, "text", json_stringn(view.text, view.text_size));
-    json_object_set_new(report, "finish_reason",
-                        json_string(finish_reason_name(generation_finish_reason(generation))));
-    set_count(report, "logits_rows_fetched", view.n_fetches);
-    json_object_set_new(report, "times", times_json(totals));
-    if (view.logprobs) json_object_set_new(report, "logprobs", logprobs_json(&view));
+    json_t *report = report_json(generation, totals);
     char *encoded = json_dumps(report, JSON_REAL_PRECISION(9));
     json_decref(report);
     if (!encoded) return FAIL(STATUS_INTERNAL, "cannot encode the answer as JSON");
