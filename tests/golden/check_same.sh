@@ -52,6 +52,28 @@ compare_model() { # compare_model MODEL MAX_RANKS OPTION…
     done
 }
 
+# Nine lines of 1 to 33 tokens that share two slots: they join and leave while their neighbours are in the middle of
+# theirs, and every slot is used again. Chunks of 1 and 5 tokens cut all prompts differently.
+compare_neighbours() { # compare_neighbours MODEL OPTION…
+    local model=$1 i length
+    shift
+    for i in 0 1 2 3 4 5 6 7 8; do
+        length=$((1 + i * 4 % 9 * 4))
+        printf '{"ids": [%s], "prompt_tokens": %d, "id": %d}\n' \
+            "$(seq -s ', ' $((3 + i)) $((5 + i)) $((3 + i + (5 + i) * (length - 1))))" $((1 + length * (i % 4) / 4)) "$i"
+    done >"$scratch/nine.jsonl"
+    run_caucus 1 1 score -m "$model" --input "$scratch/nine.jsonl" --logits 0 --parallel 1 "$@" >"$scratch/reference"
+    [ "$(wc -l <"$scratch/reference")" = 9 ] || failed=1
+    for ranks in 1 2 3 4; do
+        for batch in 1 5; do
+            run_caucus "$ranks" 1 score -m "$model" --input "$scratch/nine.jsonl" --logits 0 --parallel 2 \
+                --batch-tokens "$batch" "$@" >"$scratch/out"
+            same "$(basename "$model") $*: nine lines in two slots, $ranks ranks, batches of $batch" "$scratch/out" \
+                "$scratch/reference"
+        done
+    done
+}
+
 compare_answers() { # compare_answers MODEL OPTION…
     local model=$1
     shift
@@ -70,6 +92,8 @@ case $4 in
 stories)
     compare_model "$data/models/stories260K" 4
     compare_model "$data/models/stories260K" 4 "${sparse[@]}"
+    compare_neighbours "$data/models/stories260K"
+    compare_neighbours "$data/models/stories260K" "${sparse[@]}"
     compare_answers "$data/models/stories260K"
     compare_answers "$data/models/stories260K" "${sparse[@]}"
     compare_answers "$data/models/stories260K" --temperature 0.8 --top-p 0.9 --seed 7
