@@ -41,7 +41,8 @@ until_computing() {
 # From a pipe: refused lines do not end the chat, and a line may go on in the next.
 printf 'Once\0x\nbad\xff\nOnce upon a time' >"$scratch/lines"
 text=", there was a little girl named Lily."
-answer=$("$program" run -i -m $model -n 11 <"$scratch/lines" 2>"$scratch/seen") || fail "chat from a pipe: exit status $?"
+answer=$("$program" run -i -m $model -n 11 <"$scratch/lines" 2>"$scratch/seen") ||
+    fail "chat from a pipe: exit status $?"
 [ "$answer" = "$text" ] || fail "chat from a pipe: '$answer'"
 seen "this line holds a NUL byte" "the text is not valid UTF-8 at byte 3"
 printf 'a\\\nb\n\n\nc' | "$program" run -i -m $model -n 3 >"$scratch/continued" 2>/dev/null
@@ -53,8 +54,9 @@ printf 'a\\\nb\n\n\nc' | "$program" run -i -m $model -n 3 >"$scratch/continued" 
 chat() {
     printf 'Once upon a time\nOnce upon a time there\n' | "$@" -i -n 24 --temperature 0 2>/dev/null
 }
-{ "$program" run -m $model -n 24 -p "Once upon a time" && "$program" run -m $model -n 24 -p "Once upon a time there"; } \
-    >"$scratch/apart"
+for prompt in "Once upon a time" "Once upon a time there"; do
+    "$program" run -m $model -n 24 -p "$prompt"
+done >"$scratch/apart"
 for launch in "" "mpirun -q -n 2"; do
     # shellcheck disable=SC2086 # words of a command
     chat $launch "$program" run -m $model | diff "$scratch/apart" - || fail "$launch: a turn after another"
