@@ -18,17 +18,20 @@ struct scheduler {
     struct scheduler_totals totals;
 };
 
+static bool decodes(const struct sequence *sequence) {
+    return sequence->n_planned >= sequence->n_prompt;
+}
+
 void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_t room,
                         struct step_span *span_out) {
     const int32_t first = sequence->n_planned;
-    const bool prefill = first < sequence->n_prompt;
-    const int32_t left = prefill ? sequence->n_prompt - first : 1;
-    span_out->phase = prefill ? SPAN_PREFILL : SPAN_DECODE;
+    const bool decode = decodes(sequence);
+    const int32_t left = decode ? 1 : sequence->n_prompt - first;
+    span_out->phase = decode ? SPAN_DECODE : SPAN_PREFILL;
     span_out->first_position = first;
     span_out->n_tokens = (int32_t)smaller_i64(left, room);
     span_out->tokens = tokens + first;
     sequence->n_planned = first + span_out->n_tokens;
-    sequence->decoding = sequence->n_planned >= sequence->n_prompt;
 }
 
 enum status scheduler_create(const struct engine *engine, struct scheduler **scheduler_out) {
@@ -95,7 +98,7 @@ void scheduler_reset_totals(struct scheduler *scheduler) {
 static int32_t plan_sequences(struct scheduler *scheduler, bool decoding, int32_t room) {
     for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots && room > 0; slot++) {
         struct sequence *sequence = scheduler->slots[slot];
-        if (!sequence || sequence->decoding != decoding) continue;
+        if (!sequence || decodes(sequence) != decoding) continue;
         struct step_span *span = &scheduler->spans[scheduler->n_planned];
         *span = (struct step_span){.inverse_temperature = 1};
         sequence->plan(sequence->self, room, span);
@@ -178,7 +181,14 @@ void scheduler_retire(struct scheduler *scheduler) {
     }
 }
 
-enum status scheduler_step(struct scheduler *scheduler) {
+static void let_all_go(struct scheduler *scheduler) {
+    for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++) {
+        if (scheduler->slots[slot]) free_with_next_plan(scheduler, slot);
+        scheduler->slots[slot] = NULL;
+    }
+}
+
+static enum status step(struct scheduler *scheduler) {
     const double begin = timer_seconds();
     const struct step_plan plan = make_plan(scheduler);
     const struct step_result *result;
@@ -190,4 +200,10 @@ enum status scheduler_step(struct scheduler *scheduler) {
     scheduler_retire(scheduler);
     scheduler->totals.sample_seconds += timer_seconds() - end;
     return STATUS_OK;
+}
+
+enum status scheduler_step(struct scheduler *scheduler) {
+    const enum status status = step(scheduler);
+    if (status != STATUS_OK) let_all_go(scheduler);
+    return status;
 }

@@ -29,14 +29,13 @@ struct sequence {
 
     bool (*finished)(const void *self);
 
-    bool decoding;        /* its next span is a single decode token: set by plan */
     int32_t n_candidates; /* per row of logits, 1…STEP_MAX_CANDIDATES */
     int32_t n_prompt;     /* tokens read in chunks; those that follow are decoded one by one */
     int32_t n_planned;    /* tokens given to the engine so far, or in the slot from before */
 };
 
 /* What all plans have in common: the next chunk of the prompt, or the one token after those planned. Sets
- * phase, first_position, n_tokens and tokens of the span, and moves n_planned and decoding on. */
+ * phase, first_position, n_tokens and tokens of the span, and moves n_planned on. */
 void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_t room,
                         struct step_span *span_out);
 
@@ -64,7 +63,8 @@ bool scheduler_has_room(const struct scheduler *scheduler);
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
 
 /* One step of all sequences, or of as many as limits.max_tokens has room for. Those that have finished
- * afterwards leave: their slots are freed. After a failure no sequence that was in the step can go on. */
+ * afterwards leave: their slots are freed. A failure makes all sequences leave and frees even slots that are
+ * kept, since nobody can tell what they hold. */
 NODISCARD enum status scheduler_step(struct scheduler *scheduler);
 
 /* Lets sequences go that finished outside a step (an answer that was cancelled). */

@@ -407,6 +407,7 @@ static void a_sink_that_fails_fails_the_step(void **state) {
     assert_int_equal(scheduler_step(answer.scheduler), STATUS_IO);
     assert_string_equal(status_message(), "the pipe is closed");
     assert_string_equal(answer.said.data, "st");
+    assert_int_equal(scheduler_active(answer.scheduler), 0);
     tear_down(&answer);
 }
 

@@ -299,8 +299,6 @@ static void a_failed_step_leaves_freed_slots_for_the_next(void **state) {
     fake->fail_next = true;
     assert_int_equal(scheduler_step(scheduler), STATUS_INTERNAL);
     assert_string_equal(status_message(), "the plan was not sent");
-    b.cancelled = true; /* what it was to compute is lost */
-    scheduler_retire(scheduler);
     assert_int_equal(scheduler_active(scheduler), 0);
     scheduler_add(scheduler, &c.sequence);
     step(scheduler);
@@ -317,12 +315,26 @@ static void a_sequence_that_takes_nothing_fails_the_step(void **state) {
     (void)state;
     struct fake_engine *fake = fake_engine_create();
     struct scheduler *scheduler = create(fake);
-    struct reader a;
+    scheduler_set_keep_slots(scheduler, true);
+    struct reader a, b, c;
     begin(&a, 10, 3, 1);
+    begin(&b, 20, 3, 1);
     a.refuses = true;
     scheduler_add(scheduler, &a.sequence);
+    scheduler_add(scheduler, &b.sequence);
     assert_int_equal(scheduler_step(scheduler), STATUS_IO);
     assert_string_equal(status_message(), "this sequence takes nothing");
+
+    /* All have left, kept slots or not: a caller may give them back and go on with others. */
+    assert_int_equal(scheduler_active(scheduler), 0);
+    memset(&a, 0xAA, sizeof a);
+    memset(&b, 0xAA, sizeof b);
+    begin(&c, 30, 3, 2);
+    scheduler_add(scheduler, &c.sequence);
+    step(scheduler);
+    assert_int_equal(last_plan(fake)->n_freed, 2);
+    step(scheduler);
+    check_answer(fake, &c);
     scheduler_destroy(scheduler);
     fake_engine_destroy(fake);
 }
