@@ -2,7 +2,6 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <string.h>
 #include <sys/mman.h>
 
 #include "base/check.h"
@@ -15,13 +14,11 @@ struct block {
     unsigned char *data;
     size_t capacity;
     size_t used;
-    size_t touched; /* bytes that earlier pieces may have written; beyond it all is zero */
 };
 
 struct arena {
     const char *name;
     struct block *blocks; /* newest first */
-    size_t used;
     bool sealed;
 };
 
@@ -57,17 +54,6 @@ static enum status add_block(struct arena *arena, size_t bytes) {
     return STATUS_OK;
 }
 
-/* `bytes` from the block; only what was in use before needs clearing. */
-static void *take_from(struct block *block, size_t bytes) {
-    unsigned char *memory = block->data + block->used;
-    const size_t end = block->used + bytes;
-    if (block->touched > block->used)
-        memset(memory, 0, (block->touched < end ? block->touched : end) - block->used);
-    if (block->touched < end) block->touched = end;
-    block->used = end;
-    return memory;
-}
-
 enum status arena_take(struct arena *arena, size_t count, size_t size, void **memory_out) {
     CHECK(!arena->sealed);
     size_t bytes;
@@ -83,21 +69,11 @@ enum status arena_take(struct arena *arena, size_t count, size_t size, void **me
         TRY(add_block(arena, bytes));
         block = arena->blocks;
     }
-    *memory_out = take_from(block, bytes);
-    arena->used += bytes;
+    *memory_out = block->data + block->used;
+    block->used += bytes;
     return STATUS_OK;
-}
-
-void arena_reset(struct arena *arena) {
-    for (struct block *block = arena->blocks; block; block = block->next)
-        block->used = 0;
-    arena->used = 0;
 }
 
 void arena_seal(struct arena *arena) {
     arena->sealed = true;
-}
-
-size_t arena_used_bytes(const struct arena *arena) {
-    return arena->used;
 }

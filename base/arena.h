@@ -3,7 +3,7 @@
  * A module makes one arena, takes everything it needs from it while it is set up, and seals it before
  * the step loop: from then on a request is a failed check, so a step cannot allocate.
  *
- * Memory:  the arena owns its blocks; pieces live until arena_destroy (or arena_reset).
+ * Memory:  the arena owns its blocks; pieces live until arena_destroy.
  * Threads: one at a time.
  * Ranks:   local. */
 #pragma once
@@ -28,10 +28,5 @@ NODISCARD enum status arena_take(struct arena *arena, size_t count, size_t size,
 #define ARENA_TAKE(arena, count, pointer_out)                                                                \
     arena_take((arena), (count), sizeof **(pointer_out), (void **)(pointer_out))
 
-/* Gives every piece back but keeps the memory for reuse. */
-void arena_reset(struct arena *arena);
-
 /* From now on arena_take is a failed check. */
 void arena_seal(struct arena *arena);
-
-size_t arena_used_bytes(const struct arena *arena);

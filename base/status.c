@@ -24,7 +24,6 @@ const char *status_message(void) {
 int status_exit_code(enum status status) {
     switch (status) {
     case STATUS_OK:
-    case STATUS_CANCELLED:
         return 0;
     case STATUS_BAD_INPUT:
     case STATUS_IO:

@@ -18,7 +18,6 @@ enum status {
     STATUS_BAD_INPUT, /* a file, option, message or request is wrong; the user can mend it */
     STATUS_IO,        /* the operating system refused: missing file, short read, full disk */
     STATUS_NO_MEMORY, /* an allocation failed or a limit would be passed */
-    STATUS_CANCELLED, /* the user asked to stop */
     STATUS_INTERNAL,  /* a fault of the program or of a library below it */
 };
 

@@ -1,4 +1,4 @@
-/* Arena: alignment, zeroing after reuse, refusal of absurd sizes. */
+/* Arena: aligned and zeroed pieces, refusal of absurd sizes. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -26,22 +26,6 @@ static void pieces_are_aligned_and_distinct(void **state) {
     arena_destroy(arena);
 }
 
-static void reuse_after_reset_is_zeroed(void **state) {
-    (void)state;
-    struct arena *arena;
-    assert_int_equal(arena_create("test", &arena), STATUS_OK);
-    for (int round = 0; round < 3; round++) {
-        unsigned char *piece;
-        assert_int_equal(ARENA_TAKE(arena, 1000 + (size_t)round * 300, &piece), STATUS_OK);
-        for (int i = 0; i < 1000 + round * 300; i++)
-            assert_int_equal(piece[i], 0);
-        memset(piece, 0xFF, 1000 + (size_t)round * 300);
-        arena_reset(arena);
-        assert_int_equal(arena_used_bytes(arena), 0);
-    }
-    arena_destroy(arena);
-}
-
 static void absurd_sizes_are_refused(void **state) {
     (void)state;
     struct arena *arena;
@@ -56,7 +40,6 @@ static void absurd_sizes_are_refused(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(pieces_are_aligned_and_distinct),
-        cmocka_unit_test(reuse_after_reset_is_zeroed),
         cmocka_unit_test(absurd_sizes_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -438,7 +438,7 @@ static void refuses_rows_and_failures(void **state) {
 
 static enum status fail_to_fetch(void *self, float *logits) {
     (void)self, (void)logits;
-    return FAIL(STATUS_CANCELLED, "no");
+    return FAIL(STATUS_IO, "no");
 }
 
 static void forwards_a_failed_fetch(void **state) {
@@ -451,7 +451,7 @@ static void forwards_a_failed_fetch(void **state) {
     const struct logits_row summary = first_candidates(&row, 4);
     struct sampled_token token;
     assert_int_equal(sampler_draw(sampler, &summary, 0, (struct logits_source){NULL, fail_to_fetch}, &token),
-                     STATUS_CANCELLED);
+                     STATUS_IO);
     assert_int_equal(sampler_fetches(sampler), 0);
     sampler_destroy(sampler);
 }
