@@ -39,7 +39,6 @@ struct engine_config {
 struct engine {
     void *self;
     struct step_limits limits; /* what a plan may ask for */
-    int n_ranks;
 
     /* `result` lives until the next step; fetch_logits leaves it alone. The plan gets its number here. */
     enum status (*step)(void *self, const struct step_plan *plan, const struct step_result **result_out);

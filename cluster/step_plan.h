@@ -68,7 +68,6 @@ struct candidate {
 
 /* One row of logits, as much of it as sampling and scoring need. */
 struct logits_row {
-    int32_t slot;
     int64_t position;                   /* of the token whose successor this row predicts */
     int32_t n_candidates;               /* sorted: larger logit first, then smaller id */
     const struct candidate *candidates; /* [n_candidates] the best of the whole vocabulary */

@@ -11,7 +11,6 @@ enum status batch_create(int32_t max_tokens, struct arena *memory, struct batch 
     TRY(ARENA_TAKE(memory, n, &batch_out->decodes));
     TRY(ARENA_TAKE(memory, n, &batch_out->logits_rows));
     TRY(ARENA_TAKE(memory, n, &batch_out->logits_targets));
-    TRY(ARENA_TAKE(memory, n, &batch_out->logits_slots));
     return ARENA_TAKE(memory, n, &batch_out->logits_inverse_temperature);
 }
 
@@ -34,7 +33,6 @@ static void add_logits(struct batch *batch, const struct step_span *span) {
         const int32_t n = batch->n_logits++;
         batch->logits_rows[n] = batch->n_rows + span->n_tokens - span->n_logits_rows + i;
         batch->logits_targets[n] = span->targets ? span->targets[i] : -1;
-        batch->logits_slots[n] = span->slot;
         batch->logits_inverse_temperature[n] = span->inverse_temperature;
     }
 }

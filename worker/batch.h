@@ -35,7 +35,6 @@ struct batch {
     int32_t n_logits;
     int32_t *logits_rows;               /* [n_logits] row of each wanted row of logits */
     int32_t *logits_targets;            /* [n_logits] target token, -1: none */
-    int32_t *logits_slots;              /* [n_logits] */
     double *logits_inverse_temperature; /* [n_logits] */
 };
 

@@ -192,7 +192,6 @@ static void merge_row(struct logits *logits, const struct batch *batch, int32_t 
     struct candidate *best = logits->candidates + (int64_t)index * STEP_MAX_CANDIDATES;
     struct logits_row *merged = &logits->rows[index];
     *merged = (struct logits_row){
-        .slot = batch->logits_slots[index],
         .position = batch->positions[batch->logits_rows[index]],
         .candidates = best,
         .max_logit = -INFINITY,

@@ -323,7 +323,6 @@ struct engine worker_engine(struct worker *worker) {
         .step = engine_step,
         .fetch_logits = engine_fetch_logits,
         .limits = worker->limits,
-        .n_ranks = comm_size(worker->comm),
     };
 }
 
