@@ -165,8 +165,3 @@ enum status stop_matcher_finish(struct stop_matcher *matcher, struct bytes *safe
 const char *stop_matcher_match(const struct stop_matcher *matcher) {
     return matcher->match;
 }
-
-void stop_matcher_reset(struct stop_matcher *matcher) {
-    matcher->state = ROOT;
-    matcher->match = NULL;
-}

@@ -32,6 +32,3 @@ NODISCARD enum status stop_matcher_finish(struct stop_matcher *matcher, struct b
 
 /* The stop string that matched; NULL while none has. */
 const char *stop_matcher_match(const struct stop_matcher *matcher);
-
-/* Back to the state after create, for the next text. */
-void stop_matcher_reset(struct stop_matcher *matcher);

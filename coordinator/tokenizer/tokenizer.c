@@ -118,16 +118,6 @@ int32_t tokenizer_find(const struct tokenizer *tokenizer, const char *token) {
     return vocab_find(&tokenizer->vocab, token, strlen(token));
 }
 
-const char *tokenizer_token_text(const struct tokenizer *tokenizer, int32_t id) {
-    const struct token *token = vocab_token(&tokenizer->vocab, id);
-    return token ? token->text : NULL;
-}
-
-bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id) {
-    const struct token *token = vocab_token(&tokenizer->vocab, id);
-    return token && (token->flags & TOKEN_SPECIAL);
-}
-
 int32_t tokenizer_bos_id(const struct tokenizer *tokenizer) {
     return tokenizer->bos_id;
 }

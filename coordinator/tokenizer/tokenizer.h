@@ -69,10 +69,7 @@ NODISCARD enum status detokenizer_finish(struct detokenizer *detokenizer, struct
 
 int32_t tokenizer_vocab_size(const struct tokenizer *tokenizer); /* largest id + 1 */
 int32_t tokenizer_find(const struct tokenizer *tokenizer,
-                       const char *token); /* id of exactly this token, or -1 */
-const char *tokenizer_token_text(const struct tokenizer *tokenizer,
-                                 int32_t id); /* as in the vocabulary; NULL: none */
-bool tokenizer_is_special(const struct tokenizer *tokenizer, int32_t id);
+                       const char *token);                     /* id of exactly this token, or -1 */
 int32_t tokenizer_bos_id(const struct tokenizer *tokenizer);   /* -1: none */
 int32_t tokenizer_eos_id(const struct tokenizer *tokenizer);   /* -1: none */
 const char *tokenizer_kind(const struct tokenizer *tokenizer); /* "byte-level BPE", "SentencePiece BPE" */

@@ -27,10 +27,6 @@ static void test_smallest(void **state) {
     assert_int_equal(tokenizer_find(tokenizer, "ab"), 2);
     assert_int_equal(tokenizer_find(tokenizer, "abc"), -1);
     assert_int_equal(tokenizer_find(tokenizer, ""), -1);
-    assert_string_equal(tokenizer_token_text(tokenizer, 2), "ab");
-    assert_null(tokenizer_token_text(tokenizer, 3));
-    assert_null(tokenizer_token_text(tokenizer, -1));
-    assert_false(tokenizer_is_special(tokenizer, 2));
     assert_int_equal(tokenizer_bos_id(tokenizer), -1);
     assert_null(tokenizer_chat_template(tokenizer));
     assert_string_equal(tokenizer_kind(tokenizer), "SentencePiece BPE");
@@ -191,7 +187,6 @@ static void test_config(void **state) {
                   NULL);
     assert_int_equal(tokenizer_bos_id(tokenizer), 3);
     assert_int_equal(tokenizer_eos_id(tokenizer), 4);
-    assert_true(tokenizer_is_special(tokenizer, 3));
     assert_string_equal(tokenizer_chat_template(tokenizer), "{{x}}");
     fixture_check_ids(tokenizer, "ab", 2, special, (int32_t[]){3, 2, 4}, 3);
     fixture_check_ids(tokenizer, "", 0, special, (int32_t[]){3, 4}, 2);
