@@ -41,6 +41,9 @@ static enum status check_together(const struct config *config) {
     if (config->budget < (int64_t)config->sinks + 2)
         return FAIL(STATUS_BAD_INPUT, "--budget %d is below --sinks %d + 2: no room is left to choose",
                     (int)config->budget, (int)config->sinks);
+    if (config->json && !config->thinking_output)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--no-thinking-output has no place beside --json, whose text is the whole answer");
     if (config->max_tokens == 0)
         return FAIL(STATUS_BAD_INPUT,
                     "--max-tokens 0 leaves nothing to do; -1 goes on until the context is full");

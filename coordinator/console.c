@@ -12,7 +12,7 @@
 
 #include "base/terminal.h"
 
-enum { CTRL_C = 3, NEVER = -1 };
+enum { CTRL_C = 3, CTRL_D = 4, NEVER = -1 };
 
 static const size_t MAX_LINE_BYTES = (size_t)64 << 20;
 
@@ -24,7 +24,7 @@ struct console {
     struct bytes input; /* read, but not yet handed out */
     size_t n_searched;  /* bytes of it that hold no newline */
     bool end_of_input;
-    bool ctrl_c_is_typed; /* Ctrl-C is a byte of the input */
+    bool control_is_typed; /* Ctrl-C and Ctrl-D are bytes of the input */
     bool interrupted;
     int interrupts; /* the other end of interrupt_pipe */
     struct sigaction saved_action;
@@ -37,7 +37,8 @@ static void note_interrupt(int signal_number) {
     errno = saved_errno;
 }
 
-/* Makes Ctrl-C a byte that ends the line. */
+/* Makes Ctrl-C and Ctrl-D bytes that end the line. As the end of input, Ctrl-D in the midst of an answer
+ * would make mpirun close its standard input, and Ctrl-C would find no way to us any more. */
 static bool take_terminal(void) {
     const int terminal = isatty(STDIN_FILENO) ? -1 : terminal_open(STDIN_FILENO);
     struct termios settings;
@@ -48,6 +49,8 @@ static bool take_terminal(void) {
     }
     settings.c_cc[VINTR] = _POSIX_VDISABLE;
     settings.c_cc[VEOL] = CTRL_C;
+    settings.c_cc[VEOF] = _POSIX_VDISABLE;
+    settings.c_cc[VEOL2] = CTRL_D;
     return terminal_borrow(terminal, &settings);
 }
 
@@ -67,14 +70,14 @@ enum status console_open(struct console **console_out) {
     struct sigaction action = {.sa_handler = note_interrupt, .sa_flags = SA_RESTART};
     sigemptyset(&action.sa_mask);
     sigaction(SIGINT, &action, &console->saved_action);
-    console->ctrl_c_is_typed = take_terminal();
+    console->control_is_typed = take_terminal();
     *console_out = console;
     return STATUS_OK;
 }
 
 void console_close(struct console *console) {
     if (!console) return;
-    if (console->ctrl_c_is_typed) terminal_return();
+    if (console->control_is_typed) terminal_return();
     sigaction(SIGINT, &console->saved_action, NULL);
     close(interrupt_pipe);
     close(console->interrupts);
@@ -86,14 +89,19 @@ FILE *console_stream(void) {
     return terminal_is_terminal(STDOUT_FILENO) ? stdout : stderr;
 }
 
-/* A Ctrl-C among what was just read: drops everything up to it. */
-static void take_ctrl_c(struct console *console, size_t n_new) {
-    const char *end = console->input.data + console->input.size;
-    const char *found = memrchr(end - n_new, CTRL_C, n_new);
-    if (!found) return;
-    bytes_drop_front(&console->input, (size_t)(found - console->input.data) + 1);
-    console->n_searched = 0;
-    console->interrupted = true;
+/* Input with typed control characters: Ctrl-C drops all before it, Ctrl-D ends the input. */
+static enum status add_typed(struct console *console, const char *piece, size_t size) {
+    const char *ctrl_c = memrchr(piece, CTRL_C, size);
+    if (ctrl_c) {
+        bytes_clear(&console->input);
+        console->n_searched = 0;
+        console->interrupted = true;
+        size -= (size_t)(ctrl_c + 1 - piece);
+        piece = ctrl_c + 1;
+    }
+    const char *ctrl_d = memchr(piece, CTRL_D, size);
+    if (ctrl_d) console->end_of_input = true;
+    return bytes_append(&console->input, piece, ctrl_d ? (size_t)(ctrl_d - piece) : size);
 }
 
 static enum status read_piece(struct console *console) {
@@ -101,9 +109,8 @@ static enum status read_piece(struct console *console) {
     const ssize_t size = read(STDIN_FILENO, piece, sizeof piece);
     if (size < 0) return FAIL(STATUS_IO, "cannot read standard input: %s", strerror(errno));
     if (size == 0) console->end_of_input = true;
-    TRY(bytes_append(&console->input, piece, (size_t)size));
-    if (console->ctrl_c_is_typed) take_ctrl_c(console, (size_t)size);
-    return STATUS_OK;
+    if (console->control_is_typed) return add_typed(console, piece, (size_t)size);
+    return bytes_append(&console->input, piece, (size_t)size);
 }
 
 static void drain_interrupts(struct console *console) {
@@ -114,7 +121,8 @@ static void drain_interrupts(struct console *console) {
 
 /* Waits for input, where wanted, or an interrupt, and takes what there is. */
 static enum status take_events(struct console *console, bool input_wanted, int timeout_ms) {
-    const bool reads = input_wanted && !console->end_of_input;
+    /* After Ctrl-D there may still come a Ctrl-C. */
+    const bool reads = input_wanted && (!console->end_of_input || console->control_is_typed);
     struct pollfd ready[] = {{.fd = reads ? STDIN_FILENO : -1, .events = POLLIN},
                              {.fd = console->interrupts, .events = POLLIN}};
     if (poll(ready, 2, timeout_ms) <= 0) return STATUS_OK; /* a signal: the pipe says so the next time */
@@ -130,7 +138,7 @@ static bool take_interrupt(struct console *console) {
 }
 
 bool console_interrupted(struct console *console) {
-    const bool input_wanted = console->ctrl_c_is_typed && console->input.size < MAX_LINE_BYTES;
+    const bool input_wanted = console->control_is_typed && console->input.size < MAX_LINE_BYTES;
     if (take_events(console, input_wanted, 0) != STATUS_OK) console->end_of_input = true;
     return take_interrupt(console);
 }
@@ -187,5 +195,6 @@ enum status console_read_line(struct console *console, const char *prompt, struc
         TRY(take_line(console, line, &complete));
     }
     *end_out = console->end_of_input && line->size == 0 && console->input.size == 0;
+    if (*end_out) fputs("\n", console_stream());
     return STATUS_OK;
 }

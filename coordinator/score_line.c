@@ -58,6 +58,17 @@ static enum status read_ids(json_t *ids, const struct score_context *context, st
     return STATUS_OK;
 }
 
+/* A tokenizer may know more tokens than the model. */
+static enum status check_vocabulary(const struct token_list *tokens, const struct score_context *context,
+                                    int64_t number) {
+    for (size_t i = 0; i < tokens->n; i++)
+        if (tokens->ids[i] >= context->vocab_size)
+            return FAIL(STATUS_BAD_INPUT,
+                        "input line %lld: the tokenizer gave token %d, but the model's vocabulary ends at %d",
+                        (long long)number, tokens->ids[i], context->vocab_size - 1);
+    return STATUS_OK;
+}
+
 static enum status read_text(json_t *text, struct score_context *context, struct score_line *line) {
     if (!json_is_string(text))
         return FAIL(STATUS_BAD_INPUT, "input line %lld: \"text\" is no string", (long long)line->number);
@@ -68,6 +79,7 @@ static enum status read_text(json_t *text, struct score_context *context, struct
                                           json_string_length(text), options, &tokens);
     const size_t n = tokens.n;
     if (status == STATUS_OK) status = check_length(line, context, n);
+    if (status == STATUS_OK) status = check_vocabulary(&tokens, context, line->number);
     if (status == STATUS_OK) status = token_list_append(&tokens, 0);
     if (status != STATUS_OK) {
         token_list_free(&tokens);

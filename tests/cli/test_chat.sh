@@ -6,7 +6,7 @@ pty_run=$(realpath "$2")
 model=models/stories260K
 export OMP_NUM_THREADS=1
 endless=(--ignore-eos -c 100000)
-ctrl_c=$'\x03' ctrl_s=$'\x13' ctrl_q=$'\x11'
+ctrl_c=$'\x03' ctrl_d=$'\x04' ctrl_s=$'\x13' ctrl_q=$'\x11'
 
 # seen TEXT..., not_seen TEXT...: in what pty_run showed last.
 seen() {
@@ -95,6 +95,11 @@ at_terminal "" "$(until_computing \$CHILD)" "" "$ctrl_c" -- "$program" run -m $m
     -p One -p Two --parallel 1
 counted 2 '^\(cancelled\)'
 seen "--- answer 2 of 2" "[exit status 0]"
+
+# Under mpirun Ctrl-D in the midst of an answer ends the chat after it, and Ctrl-C still stops it.
+at_terminal "> " $'Once upon a time\n' "there" "!sleep 0.3" "" "$ctrl_d" "" "!sleep 0.3" "" "$ctrl_c" \
+    -- mpirun -q -n 2 "$program" run -m $model "${endless[@]}"
+seen "attended" "[exit status 0]" "[Ctrl-C interrupts]"
 
 # An interrupt while the terminal takes no more output.
 at_terminal "> " $'Once upon a time\n' "there" "$ctrl_s" "" "!sleep 0.5; kill -INT \$CHILD; sleep 0.2" "" "$ctrl_q" \
