@@ -6,7 +6,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "base/check.h"
@@ -54,16 +53,6 @@ bool terminal_is_terminal(int descriptor) {
     const int terminal = terminal_open(descriptor);
     if (terminal >= 0) close(terminal);
     return terminal >= 0;
-}
-
-int terminal_columns(void) {
-    struct winsize size = {0};
-    const int terminal = terminal_open(STDERR_FILENO);
-    if (terminal >= 0) {
-        if (ioctl(terminal, TIOCGWINSZ, &size) != 0) size.ws_col = 0;
-        close(terminal);
-    }
-    return size.ws_col > 0 ? size.ws_col : 80;
 }
 
 /* A process of mpirun's is in the background of the terminal, where changing settings raises SIGTTOU unless

@@ -1,4 +1,4 @@
-/* base/terminal.h - is a person looking, and at how many columns? And the loan of his terminal's settings.
+/* base/terminal.h - is a person looking? And the loan of his terminal's settings.
  *
  * Under mpirun a process cannot simply ask isatty(): its standard output is a pseudo-terminal even where
  * mpirun's own goes to a file, and its standard input is a pipe even where a person types. So the launcher,
@@ -17,9 +17,6 @@ bool terminal_is_terminal(int descriptor);
 
 /* Opens the terminal behind that descriptor for ioctl and termios; -1 where there is none. */
 int terminal_open(int descriptor);
-
-/* Columns of the terminal behind standard error; 80 where unknown. */
-int terminal_columns(void);
 
 /* Gives the terminal other settings until terminal_return, which exit() and the signals that end a job call
  * too: a shell must never be left with them. Takes the descriptor over. One loan at a time; false: refused.

@@ -28,10 +28,15 @@ static enum status grow_dialogue(struct dialogue *dialogue) {
     return STATUS_OK;
 }
 
-static enum status add_message(struct dialogue *dialogue, const char *role, const char *content) {
+/* A NUL, which a model may well write, would cut the message short in the next prompt: it becomes a space. */
+static enum status add_message(struct dialogue *dialogue, const char *role, const char *content,
+                               size_t size) {
     if (dialogue->n == dialogue->capacity) TRY(grow_dialogue(dialogue));
-    char *copy = strdup(content);
+    char *copy = malloc(size + 1);
     if (!copy) return FAIL(STATUS_NO_MEMORY, "out of memory for the dialogue");
+    for (size_t i = 0; i < size; i++)
+        copy[i] = content[i] ? content[i] : ' ';
+    copy[size] = '\0';
     dialogue->contents[dialogue->n] = copy;
     dialogue->messages[dialogue->n++] = (struct chat_message){role, copy};
     return STATUS_OK;
@@ -96,7 +101,9 @@ static enum status answer(struct run_session *session, struct dialogue *dialogue
     enum status status = finish(session, generation);
     if (status == STATUS_OK) status = answer_printer_finish(printer);
     if (status == STATUS_OK) status = remember_cached(dialogue, generation);
-    if (status == STATUS_OK) status = add_message(dialogue, "assistant", generation_view(generation).text);
+    const struct generation_view view = generation_view(generation);
+    if (status == STATUS_OK) status = add_message(dialogue, "assistant", view.text, view.text_size);
+    if (status != STATUS_OK) token_list_free(&dialogue->cached); /* a failed step frees the slot */
     generation_destroy(generation);
     return status;
 }
@@ -105,7 +112,7 @@ static enum status take_turn(struct run_session *session, struct dialogue *dialo
                              const struct bytes *line) {
     if (memchr(line->data, '\0', line->size)) return FAIL(STATUS_BAD_INPUT, "this line holds a NUL byte");
     scheduler_reset_totals(session->scheduler);
-    TRY(add_message(dialogue, "user", line->data));
+    TRY(add_message(dialogue, "user", line->data, line->size));
     struct prompt prompt;
     TRY(next_prompt(session, dialogue, &prompt));
     struct answer_printer *printer = NULL;
@@ -130,7 +137,9 @@ static enum status try_turn(struct run_session *session, struct dialogue *dialog
 
 static enum status converse(struct run_session *session, struct dialogue *dialogue, struct bytes *line) {
     const char *system_prompt = session->config->system_prompt;
-    if (system_prompt) TRY(add_message(dialogue, "system", system_prompt));
+    if (system_prompt) TRY(add_message(dialogue, "system", system_prompt, strlen(system_prompt)));
+    if (session->format == CHAT_RAW)
+        fprintf(console_stream(), "This model has no chat format: it goes on from each line by itself.\n");
     fprintf(console_stream(), "Ctrl-C stops an answer; Ctrl-D, or Ctrl-C at the prompt, ends the chat.\n");
     for (bool end = false;;) {
         TRY(console_read_line(session->console, "> ", line, &end));

@@ -53,7 +53,8 @@ double sampler_inverse_temperature(const struct sampler_config *config);
 /* Marks a token as seen, for the repetition penalty (prompt tokens too, as transformers does). */
 void sampler_accept(struct sampler *sampler, int32_t token);
 
-/* The `index`-th token of the sequence. A row with finite == false: STATUS_INTERNAL. */
+/* The `index`-th token of the sequence. A row with finite == false: STATUS_BAD_INPUT, as the
+ * weights must be damaged. */
 NODISCARD enum status sampler_draw(struct sampler *sampler, const struct logits_row *row, uint64_t index,
                                    struct logits_source source, struct sampled_token *token_out);
 
