@@ -19,7 +19,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { SEEN_MAX = 1 << 20, LIMIT_SECONDS = 60, POLL_MS = 20, CTRL_C = 3 };
+enum { SEEN_MAX = 1 << 20, LIMIT_SECONDS = 60, POLL_MS = 20, SETTLE_MS = 2000, CTRL_C = 3 };
 
 struct watch {
     int terminal;             /* the master's side */
@@ -117,9 +117,15 @@ static int follow(struct watch *watch, char **pairs, int n_pairs) {
     }
 }
 
+/* A rank may outlive its mpirun by a moment, so the settings have a while to come back. */
 static bool ctrl_c_interrupts(int terminal) {
     struct termios settings;
-    return tcgetattr(terminal, &settings) == 0 && settings.c_cc[VINTR] == CTRL_C;
+    for (int waited_ms = 0; waited_ms < SETTLE_MS; waited_ms += POLL_MS) {
+        if (tcgetattr(terminal, &settings) != 0) return false;
+        if (settings.c_cc[VINTR] == CTRL_C) return true;
+        poll(NULL, 0, POLL_MS);
+    }
+    return false;
 }
 
 int main(int argc, char **argv) {

@@ -96,6 +96,8 @@ stories)
     compare_neighbours "$data/models/stories260K" "${sparse[@]}"
     compare_answers "$data/models/stories260K"
     compare_answers "$data/models/stories260K" "${sparse[@]}"
+    # Large enough that a decode step's rows and heads are really split over the threads.
+    compare_answers "$data/../../models/lemma" "${sparse[@]}"
     compare_answers "$data/models/stories260K" --temperature 0.8 --top-p 0.9 --seed 7
     ;;
 types) # every type of weights and pages
