@@ -16,6 +16,7 @@ test_packages=(
     libcmocka-dev                               # unit tests
     clang libomp-dev libclang-rt-14-dev         # the second compiler, and libFuzzer
     clang-format shellcheck                     # style
+    python3 python3-numpy                       # random models
 )
 
 # install_missing PACKAGE...: nothing is asked of apt where all are there.
