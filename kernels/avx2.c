@@ -1,5 +1,5 @@
 /* kernels/avx2.c - the vector body for AVX2 with FMA and F16C. */
-#include "kernels/vec16_avx2_impl.h"
+#include "kernels/dot16_avx2_impl.h"
 
 #define KERNELS_TABLE kernels_avx2
 #define KERNELS_NAME  "avx2"

@@ -10,6 +10,8 @@
 
 enum { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512 };
 
+static const struct kernels *const levels[] = {&kernels_ref, &kernels_avx2, &kernels_avx512};
+
 /* __builtin_cpu_supports does not know f16c in every compiler. */
 static bool has_f16c(void) {
     unsigned eax, ebx, ecx, edx;
@@ -19,26 +21,32 @@ static bool has_f16c(void) {
 int kernels_best_level(void) {
     if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !has_f16c()) return LEVEL_REF;
     if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512dq") ||
-        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl"))
+        !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
+        !__builtin_cpu_supports("avx512vnni"))
         return LEVEL_AVX2;
     return LEVEL_AVX512;
 }
 
-const struct kernels *kernels_at_level(int level) {
-    static const struct kernels *const levels[] = {&kernels_ref, &kernels_avx2, &kernels_avx512};
-    CHECK(level >= 0 && level <= kernels_best_level());
-    return levels[level];
+#elif defined CAUCUS_KERNELS_NEON
+
+static const struct kernels *const levels[] = {&kernels_ref, &kernels_neon};
+
+/* Every AArch64 has what the NEON set asks for. */
+int kernels_best_level(void) {
+    return 1;
 }
 
 #else /* a machine that has no vector set yet */
+
+static const struct kernels *const levels[] = {&kernels_ref};
 
 int kernels_best_level(void) {
     return 0;
 }
 
-const struct kernels *kernels_at_level(int level) {
-    CHECK(level == 0);
-    return &kernels_ref;
-}
-
 #endif
+
+const struct kernels *kernels_at_level(int level) {
+    CHECK(level >= 0 && level <= kernels_best_level());
+    return levels[level];
+}

@@ -15,12 +15,23 @@
 
 #include "base/dtype.h"
 #include "base/status.h"
+#include "kernels/packed.h"
 
-struct matrix { /* [rows, cols], row-major, rows packed */
+struct matrix { /* [rows, cols] */
     enum dtype dtype;
     int64_t rows;
     int64_t cols;
-    const void *data;
+    const void *data; /* float types: row-major, without gaps; quantised types: panels (kernels/packed.h) */
+};
+
+/* Rows of activations in 8 bits, as quantised weights meet them: block by block of QUANT_BLOCK elements,
+ * x is about scale * value with scale = max|x| / 127. A block below 2^-100 is all zeros; one with a NaN or an
+ * infinity has the scale NaN. */
+struct q8_rows { /* [n_rows, cols], cols a multiple of QUANT_BLOCK */
+    int64_t cols;
+    int8_t *values;
+    float *scales;       /* [n_rows, cols / QUANT_BLOCK] */
+    int32_t *minus_sums; /* likewise: minus the sum of the block's values */
 };
 
 /* The fixed grid of exact sums: an int64 counts units of 2^-34. */
@@ -38,7 +49,7 @@ enum { ATTEND_CHUNK = 128 }; /* list entries of one partial of attention */
 struct kernels {
     const char *name; /* "ref", "avx2", "avx512" */
 
-    /* y[t, r] = dot(w[r, :], x[t, :]) for rows [row_begin, row_end) of w.
+    /* Weights of a float type: y[t, r] = dot(w[r, :], x[t, :]) for rows [row_begin, row_end) of w.
      * x [n_tokens, x_stride], y [n_tokens, y_stride]; y is indexed by the same r. */
     void (*matmul)(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
                    int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride);
@@ -50,6 +61,18 @@ struct kernels {
     void (*matmul_exact)(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
                          const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
                          int64_t *sums, int64_t sums_stride, int64_t *bad);
+
+    /* Row `row` of `rows` = x [rows->cols]. */
+    void (*quantize)(const float *x, int64_t row, const struct q8_rows *rows);
+
+    /* The same two products for a quantised matrix: over the blocks of 32 columns, ascending, from +0
+     *   dot = fma(sum of weight * value, weight's scale * x's scale, dot)
+     * whose integer sum is exact. row_begin is a multiple of PACKED_ROWS, `block` one of QUANT_BLOCK. */
+    void (*matmul_quantized)(const struct matrix *w, int64_t row_begin, int64_t row_end,
+                             const struct q8_rows *x, int64_t n_tokens, float *y, int64_t y_stride);
+    void (*matmul_quantized_exact)(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
+                                   const struct q8_rows *x, const float *scale, int64_t n_tokens,
+                                   int64_t *sums, int64_t sums_stride, int64_t *bad);
 
     /* y[i] = (x[i] * s) * weight[i] with s = 1 / sqrt(mean(x^2) + eps); y may be x. */
     void (*rms_norm)(const float *x, const float *weight, float eps, int64_t n, float *y);
@@ -100,8 +123,8 @@ struct kernels {
     void (*store)(const float *x, int64_t n, enum dtype dtype, void *target);
 };
 
-/* How far this machine goes: 0 ref, 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL). Ranks agree on
- * the lowest. */
+/* How far this machine goes: 0 ref, 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL, VNNI). Ranks agree
+ * on the lowest. */
 int kernels_best_level(void);
 
 /* The table of a level that this machine can run. */

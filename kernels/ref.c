@@ -8,53 +8,7 @@
 
 #include "kernels/elementwise_impl.h"
 #include "kernels/exp_impl.h"
-
-static uint16_t read_u16(const void *source) {
-    uint16_t value;
-    memcpy(&value, source, sizeof value);
-    return value;
-}
-
-static float float_of_bits(uint32_t bits) {
-    float value;
-    memcpy(&value, &bits, sizeof value);
-    return value;
-}
-
-static uint32_t bits_of_float(float value) {
-    uint32_t bits;
-    memcpy(&bits, &value, sizeof bits);
-    return bits;
-}
-
-static float from_bf16(uint16_t half) {
-    return float_of_bits((uint32_t)half << 16);
-}
-
-static float from_f16(uint16_t half) {
-    const uint32_t sign = (uint32_t)(half >> 15) << 31, exponent = half >> 10 & 31, fraction = half & 1023;
-    if (exponent == 31) return float_of_bits(sign | 0x7f800000u | fraction << 13);
-    const float magnitude =
-        exponent ? ldexpf((float)(1024 + fraction), (int)exponent - 25) : ldexpf((float)fraction, -24);
-    return float_of_bits(sign | bits_of_float(magnitude));
-}
-
-static uint16_t to_bf16(float value) {
-    const uint32_t bits = bits_of_float(value);
-    if (isnan(value)) return (uint16_t)(bits >> 16 | 0x40);
-    return (uint16_t)((bits + 0x7fff + (bits >> 16 & 1)) >> 16);
-}
-
-static uint16_t to_f16(float value) {
-    const uint32_t sign = bits_of_float(value) >> 16 & 0x8000;
-    const float magnitude = fabsf(value);
-    if (isnan(value)) return (uint16_t)(sign | 0x7e00);
-    if (magnitude >= 65520) return (uint16_t)(sign | 0x7c00); /* halfway to 2^16: rounds to inf */
-    if (magnitude < 0x1p-14f) /* subnormal: count units of 2^-24; 1024 of them are the first normal */
-        return (uint16_t)(sign | (uint32_t)rintf(magnitude * 0x1p24f));
-    const uint32_t bits = bits_of_float(magnitude) - ((127u - 15u) << 23);
-    return (uint16_t)(sign | (bits + 0xfff + (bits >> 13 & 1)) >> 13);
-}
+#include "kernels/half_impl.h"
 
 /* Element i of a row. A quantised weight is an exact f32: at most 8 bits of integer, 11 of scale. */
 static float element(const void *row, enum dtype dtype, int64_t i) {
@@ -63,14 +17,14 @@ static float element(const void *row, enum dtype dtype, int64_t i) {
     const int64_t within = i % layout->block_elements;
     switch (dtype) {
     case DTYPE_F16:
-        return from_f16(read_u16(block));
+        return float_of_f16(read_u16(block));
     case DTYPE_BF16:
-        return from_bf16(read_u16(block));
+        return float_of_bf16(read_u16(block));
     case DTYPE_Q8_0:
-        return (float)(int8_t)block[2 + within] * from_f16(read_u16(block));
+        return (float)(int8_t)block[2 + within] * float_of_f16(read_u16(block));
     case DTYPE_Q4_0: { /* byte j: element j in the low nibble, element j + 16 in the high one */
         const int nibble = within < 16 ? block[2 + within] & 15 : block[2 + within - 16] >> 4;
-        return (float)(nibble - 8) * from_f16(read_u16(block));
+        return (float)(nibble - 8) * float_of_f16(read_u16(block));
     }
     default: {
         float value;
@@ -110,12 +64,8 @@ static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_
         for (int64_t token = 0; token < n_tokens; token++)
             for (int64_t begin = 0; begin < w->cols; begin += block) {
                 const int64_t end = w->cols - begin < block ? w->cols : begin + block;
-                float value = dot(row_of(w, row), w->dtype, x + token * x_stride, begin, end);
-                if (scale) value *= scale[token];
-                if (fabsf(value) < EXACT_BLOCK_LIMIT) /* false for NaN */
-                    sums[token * sums_stride + row] += llrint((double)value * EXACT_UNITS_PER_ONE);
-                else
-                    __atomic_fetch_add(&bad[token], 1, __ATOMIC_RELAXED);
+                add_block_exact(dot(row_of(w, row), w->dtype, x + token * x_stride, begin, end),
+                                scale ? scale[token] : 1, &sums[token * sums_stride + row], &bad[token]);
             }
 }
 
@@ -190,7 +140,7 @@ static void store(const float *x, int64_t n, enum dtype dtype, void *target) {
         return;
     }
     for (int64_t i = 0; i < n; i++) {
-        const uint16_t half = dtype == DTYPE_F16 ? to_f16(x[i]) : to_bf16(x[i]);
+        const uint16_t half = dtype == DTYPE_F16 ? f16_of_float(x[i]) : bf16_of_float(x[i]);
         memcpy((uint8_t *)target + i * 2, &half, sizeof half);
     }
 }
@@ -199,6 +149,9 @@ const struct kernels kernels_ref = {
     .name = "ref",
     .matmul = matmul,
     .matmul_exact = matmul_exact,
+    .quantize = ref_quantize,
+    .matmul_quantized = ref_matmul_quantized,
+    .matmul_quantized_exact = ref_matmul_quantized_exact,
     .rms_norm = rms_norm,
     .rope = rope,
     .silu_mul = silu_mul,

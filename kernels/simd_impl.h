@@ -5,12 +5,16 @@
 #include "kernels/elementwise_impl.h"
 #include "kernels/simd_attend_impl.h"
 #include "kernels/simd_matmul_impl.h"
+#include "kernels/simd_quantized_impl.h"
 #include "kernels/simd_vector_impl.h"
 
 const struct kernels KERNELS_TABLE = {
     .name = KERNELS_NAME,
     .matmul = matmul,
     .matmul_exact = matmul_exact,
+    .quantize = quantize,
+    .matmul_quantized = matmul_quantized,
+    .matmul_quantized_exact = matmul_quantized_exact,
     .rms_norm = rms_norm,
     .rope = rope,
     .silu_mul = silu_mul,

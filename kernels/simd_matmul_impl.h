@@ -5,10 +5,9 @@
  * tokens share the conversion, and all tokens share one read of the panel from memory. */
 #pragma once
 
-#include <math.h>
 #include <string.h>
 
-#include "kernels/simd_vector_impl.h"
+#include "kernels/simd_target_impl.h"
 
 enum {
     PANEL_ROWS = 16,                                /* they stay in L2 while the tokens pass */
@@ -123,10 +122,6 @@ static void panel_dots(const struct panel *panel, int64_t begin, int64_t end, fl
     }
 }
 
-static int64_t smaller(int64_t a, int64_t b) {
-    return a < b ? a : b;
-}
-
 /* The panel of w's rows from `row` on, no further than row_end. One tile of tokens does not come back to the
  * rows, and then fewer rows at a time are fewer streams to fetch ahead. */
 static struct panel panel_of(const struct matrix *w, int64_t row, int64_t row_end, int64_t n_tokens) {
@@ -145,38 +140,9 @@ static void panel_set_tokens(struct panel *panel, const float *x, int64_t x_stri
     panel->n_tokens = (int)smaller(TILE_TOKENS, n_tokens - token);
 }
 
-static void matmul(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
-                   int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride) {
-    float dots[TILE_TOKENS * PANEL_ROWS];
-    struct panel panel;
-    for (int64_t row = row_begin; row < row_end; row += panel.n_rows) {
-        panel = panel_of(w, row, row_end, n_tokens);
-        for (int64_t token = 0; token < n_tokens; token += TILE_TOKENS) {
-            panel_set_tokens(&panel, x, x_stride, token, n_tokens);
-            panel_dots(&panel, 0, w->cols, dots);
-            for (int t = 0; t < panel.n_tokens; t++)
-                memcpy(y + (token + t) * y_stride + row, dots + t * PANEL_ROWS,
-                       (size_t)panel.n_rows * sizeof *y);
-        }
-    }
-}
-
-/* Rounds n block products to the grid and adds them; returns how many did not fit. */
-static int64_t add_to_grid(const float *dots, int64_t n, float scale, int64_t *sums) {
-    int64_t n_bad = 0;
-    for (int64_t r = 0; r < n; r++) {
-        const float value = dots[r] * scale;
-        if (fabsf(value) < EXACT_BLOCK_LIMIT) /* false for NaN */
-            sums[r] += round_to_int64((double)value * EXACT_UNITS_PER_ONE);
-        else
-            n_bad++;
-    }
-    return n_bad;
-}
-
-static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
-                         const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
-                         int64_t *sums, int64_t sums_stride, int64_t *bad) {
+/* Block by block of `block` columns. */
+static void multiply(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
+                     const float *x, int64_t x_stride, int64_t n_tokens, const struct target *target) {
     float dots[TILE_TOKENS * PANEL_ROWS];
     struct panel panel;
     for (int64_t row = row_begin; row < row_end; row += panel.n_rows) {
@@ -185,13 +151,21 @@ static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_
             panel_set_tokens(&panel, x, x_stride, token, n_tokens);
             for (int64_t begin = 0; begin < w->cols; begin += block) {
                 panel_dots(&panel, begin, begin + smaller(block, w->cols - begin), dots);
-                for (int t = 0; t < panel.n_tokens; t++) {
-                    const int64_t n_bad =
-                        add_to_grid(dots + t * PANEL_ROWS, panel.n_rows, scale ? scale[token + t] : 1,
-                                    sums + (token + t) * sums_stride + row);
-                    if (n_bad) __atomic_fetch_add(&bad[token + t], n_bad, __ATOMIC_RELAXED);
-                }
+                target_take(target, row, panel.n_rows, token, panel.n_tokens, dots, PANEL_ROWS);
             }
         }
     }
+}
+
+static void matmul(const struct matrix *w, int64_t row_begin, int64_t row_end, const float *x,
+                   int64_t x_stride, int64_t n_tokens, float *y, int64_t y_stride) {
+    const struct target target = {.y = y, .stride = y_stride};
+    multiply(w, row_begin, row_end, w->cols, x, x_stride, n_tokens, &target);
+}
+
+static void matmul_exact(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
+                         const float *x, int64_t x_stride, const float *scale, int64_t n_tokens,
+                         int64_t *sums, int64_t sums_stride, int64_t *bad) {
+    const struct target target = {.sums = sums, .stride = sums_stride, .scale = scale, .bad = bad};
+    multiply(w, row_begin, row_end, block, x, x_stride, n_tokens, &target);
 }

@@ -5,8 +5,11 @@
 #pragma once
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "kernels/kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -138,7 +141,19 @@ INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
     _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
 }
 
-/* To nearest, ties to even. */
-INLINE int64_t round_to_int64(double value) {
-    return _mm_cvtsd_si64(_mm_set_sd(value));
+INLINE __m256 magnitude_of(__m256 v) {
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+/* Are all magnitudes below the limit? A NaN is not. */
+INLINE bool v16_all_below(vec16 v, float limit) {
+    const __m256 low = _mm256_cmp_ps(magnitude_of(v.low), _mm256_set1_ps(limit), _CMP_LT_OQ);
+    const __m256 high = _mm256_cmp_ps(magnitude_of(v.high), _mm256_set1_ps(limit), _CMP_LT_OQ);
+    return _mm256_movemask_ps(_mm256_and_ps(low, high)) == 0xff;
+}
+/* sums[i] += v[i] in units of the grid, to nearest, ties to even; |v| < EXACT_BLOCK_LIMIT. */
+INLINE void v16_add_to_grid(vec16 v, int64_t sums[16]) {
+    float values[16];
+    v16_store(values, v);
+    for (int i = 0; i < 16; i++)
+        sums[i] += _mm_cvtsd_si64(_mm_set_sd((double)values[i] * EXACT_UNITS_PER_ONE));
 }

@@ -3,8 +3,11 @@
 #pragma once
 
 #include <immintrin.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <string.h>
+
+#include "kernels/kernels.h"
 
 #define INLINE static inline __attribute__((always_inline))
 
@@ -101,6 +104,14 @@ INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
     _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_permutexvar_ps(quarters, all)));
 }
 
-INLINE int64_t round_to_int64(double value) {
-    return _mm_cvtsd_si64(_mm_set_sd(value));
+INLINE bool v16_all_below(vec16 v, float limit) {
+    return _mm512_cmp_ps_mask(_mm512_abs_ps(v), _mm512_set1_ps(limit), _CMP_LT_OQ) == 0xffff;
+}
+INLINE void add_half_to_grid(__m256 v, int64_t sums[8]) {
+    const __m512d units = _mm512_mul_pd(_mm512_cvtps_pd(v), _mm512_set1_pd(EXACT_UNITS_PER_ONE));
+    _mm512_storeu_si512(sums, _mm512_add_epi64(_mm512_loadu_si512(sums), _mm512_cvtpd_epi64(units)));
+}
+INLINE void v16_add_to_grid(vec16 v, int64_t sums[16]) {
+    add_half_to_grid(_mm512_castps512_ps256(v), sums);
+    add_half_to_grid(_mm512_extractf32x8_ps(v, 1), sums + 8);
 }
