@@ -10,6 +10,7 @@
 
 #include "base/dtype.h"
 #include "base/status.h"
+#include "cluster/allreduce.h"
 #include "cluster/step_plan.h"
 
 enum numerics { NUMERICS_REPRODUCIBLE, NUMERICS_FAST };
@@ -20,6 +21,7 @@ struct engine_config {
     char model_path[ENGINE_PATH_MAX];
     int32_t n_threads; /* per rank; 0: the cores of the host shared between its ranks */
     enum numerics numerics;
+    enum allreduce_choice allreduce;
     enum dtype kv_dtype;
     int64_t context_length; /* 0: the model's */
     int32_t sliding_window; /* tokens a query sees; 0: all; -1: as the model says */
@@ -39,10 +41,22 @@ struct engine_config {
 struct engine {
     void *self;
     struct step_limits limits; /* what a plan may ask for */
+    int32_t n_ranks;
+    int32_t n_threads;        /* of rank 0 */
+    const char *kernels_name; /* the instruction set that all compute with */
 
     /* `result` lives until the next step; fetch_logits leaves it alone. The plan gets its number here. */
     enum status (*step)(void *self, const struct step_plan *plan, const struct step_result **result_out);
 
     /* logits [vocab_size]: row `logits_row` of the last compute step, whole. */
     enum status (*fetch_logits)(void *self, int32_t logits_row, float *logits);
+
+    /* Gives a slot so many tokens of random keys and values, in no time worth speaking of. */
+    enum status (*fill_kv)(void *self, struct step_fill fill);
+
+    /* How fast all threads of all ranks read memory together, best of a few passes. */
+    enum status (*read_memory)(void *self, double *bytes_per_second_out);
+
+    /* [n_ranks] reports, which live until the next call. */
+    enum status (*report)(void *self, const struct rank_report **reports_out);
 };

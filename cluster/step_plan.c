@@ -120,6 +120,21 @@ static void check_limits(const struct step_limits *limits) {
     CHECK(limits->vocab_size >= 1 && limits->context_length >= 1);
 }
 
+static enum status check_fill(const struct step_plan *plan, const struct step_limits *limits) {
+    const struct step_fill *fill = &plan->fill;
+    if (fill->slot < 0 || fill->slot >= limits->max_slots)
+        return REFUSE(plan, "slot %d to be filled is not one of the %d slots", fill->slot, limits->max_slots);
+    if (fill->n_tokens < 1 || fill->n_tokens > limits->context_length)
+        return REFUSE(plan, "slot %d cannot be filled with %" PRId64 " tokens in a context of %" PRId64,
+                      fill->slot, fill->n_tokens, limits->context_length);
+    return STATUS_OK;
+}
+
+static enum status check_logits(const struct step_plan *plan, const struct step_limits *limits) {
+    if (plan->logits_row >= 0 && plan->logits_row < limits->max_tokens) return STATUS_OK;
+    return REFUSE(plan, "no step has a row %d of logits", plan->logits_row);
+}
+
 enum status step_plan_check(const struct step_plan *plan, const struct step_limits *limits,
                             uint64_t expected_number) {
     check_limits(limits);
@@ -130,11 +145,18 @@ enum status step_plan_check(const struct step_plan *plan, const struct step_limi
     if (plan->n_spans || plan->n_freed_slots)
         return REFUSE(plan, "it computes nothing, but has %d spans and %d freed slots", plan->n_spans,
                       plan->n_freed_slots);
-    if (plan->kind == STEP_STOP) return STATUS_OK;
-    if (plan->kind != STEP_LOGITS) return REFUSE(plan, "it is of the unknown kind %d", (int)plan->kind);
-    if (plan->logits_row < 0 || plan->logits_row >= limits->max_tokens)
-        return REFUSE(plan, "no step has a row %d of logits", plan->logits_row);
-    return STATUS_OK;
+    switch (plan->kind) {
+    case STEP_COMPUTE:
+    case STEP_STOP:
+    case STEP_READ:
+    case STEP_REPORT:
+        return STATUS_OK;
+    case STEP_LOGITS:
+        return check_logits(plan, limits);
+    case STEP_FILL:
+        return check_fill(plan, limits);
+    }
+    return REFUSE(plan, "it is of the unknown kind %d", (int)plan->kind);
 }
 
 int32_t step_plan_rows(const struct step_plan *plan) {

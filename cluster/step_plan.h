@@ -22,6 +22,9 @@ enum step_kind {
     STEP_COMPUTE, /* run the spans, after freeing the slots listed */
     STEP_LOGITS,  /* gather the whole logits row `logits_row` of the last compute step on rank 0 */
     STEP_STOP,    /* leave the serving loop */
+    STEP_FILL,    /* `fill` a slot with random keys and values, as if so many tokens had been read */
+    STEP_READ,    /* all threads of all ranks read memory at once, to see how fast that is */
+    STEP_REPORT,  /* gather every rank's rank_report on rank 0 */
 };
 
 enum span_phase {
@@ -40,6 +43,13 @@ struct step_span {
     double inverse_temperature; /* for logits_row.sum_exp_scaled; 1 where unused */
 };
 
+/* The slot is freed first. Values depend on seed, layer, KV head and token alone. */
+struct step_fill {
+    int32_t slot;
+    int64_t n_tokens; /* 1…context_length */
+    uint64_t seed;
+};
+
 struct step_plan {
     uint64_t number; /* 0, 1, 2, …: a gap or repeat is refused */
     enum step_kind kind;
@@ -49,6 +59,7 @@ struct step_plan {
     const struct step_span *spans;
     int32_t n_freed_slots;
     const int32_t *freed_slots;
+    struct step_fill fill; /* STEP_FILL; zero otherwise */
 };
 
 enum { STEP_MAX_CANDIDATES = 256, STEP_MAX_SLOTS = 4096, STEP_MAX_TOKENS = 1 << 20 };
@@ -82,6 +93,16 @@ struct step_times { /* seconds, rank 0's clock */
     double compute;
     double sync;   /* waiting in the collectives of tensor parallelism */
     double select; /* proposing, agreeing, taking */
+};
+
+/* One rank's memory, and what its decode steps have read of it since the last report. A step that also reads
+ * a prompt counts for nothing. */
+struct rank_report {
+    int64_t resident_bytes; /* of the process */
+    int64_t weight_bytes;
+    int64_t kv_bytes; /* of pages in use */
+    int64_t weight_bytes_read;
+    int64_t kv_bytes_read; /* keys and values attended to */
 };
 
 struct step_result {

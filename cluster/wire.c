@@ -7,7 +7,8 @@
 #include "cluster/step_plan.pb-c.h"
 
 _Static_assert((int)STEP_COMPUTE == WIRE__KIND__KIND_COMPUTE && (int)STEP_LOGITS == WIRE__KIND__KIND_LOGITS &&
-                   (int)STEP_STOP == WIRE__KIND__KIND_STOP,
+                   (int)STEP_STOP == WIRE__KIND__KIND_STOP && (int)STEP_FILL == WIRE__KIND__KIND_FILL &&
+                   (int)STEP_READ == WIRE__KIND__KIND_READ && (int)STEP_REPORT == WIRE__KIND__KIND_REPORT,
                "kinds are numbered alike");
 _Static_assert((int)SPAN_PREFILL == WIRE__PHASE__PHASE_PREFILL &&
                    (int)SPAN_DECODE == WIRE__PHASE__PHASE_DECODE,
@@ -16,7 +17,7 @@ _Static_assert((int)SPAN_PREFILL == WIRE__PHASE__PHASE_PREFILL &&
 /* Upper bounds of what protobuf needs: 5 bytes for a number below 2^31, 10 for one below 2^63. */
 enum {
     NUMBER_BYTES = 5,
-    PLAN_BYTES = 64, /* all but the lists */
+    PLAN_BYTES = 96, /* all but the lists */
     SPAN_BYTES = 72, /* likewise */
     ALIGNMENT = 16,
     /* protobuf-c notes every member of a message in slabs, each twice as large as the one before. */
@@ -37,7 +38,8 @@ size_t wire_decode_bytes(const struct step_limits *limits) {
     const size_t n_tokens = (size_t)limits->max_tokens, n_slots = (size_t)limits->max_slots;
     const size_t span = aligned(sizeof(Wire__Span)) + aligned(sizeof(struct step_span)) +
                         sizeof(Wire__Span *) + sizeof(int32_t) + 2 * ALIGNMENT;
-    const size_t plan = aligned(sizeof(Wire__StepPlan)) + aligned(sizeof(struct step_plan)) + 3 * ALIGNMENT;
+    const size_t plan = aligned(sizeof(Wire__StepPlan)) + aligned(sizeof(Wire__Fill)) +
+                        aligned(sizeof(struct step_plan)) + 3 * ALIGNMENT;
     const size_t scan = (2 * n_slots + SCAN_FIRST_SLAB) * SCAN_MEMBER_BYTES;
     return plan + n_slots * span + 2 * n_tokens * sizeof(int32_t) + scan;
 }
@@ -96,6 +98,13 @@ static void span_to_wire(const struct step_span *span, Wire__Span *wire_out) {
     wire_out->inverse_temperature = span->inverse_temperature;
 }
 
+static void fill_to_wire(const struct step_fill *fill, Wire__Fill *wire_out) {
+    wire__fill__init(wire_out);
+    wire_out->slot = fill->slot;
+    wire_out->n_tokens = fill->n_tokens;
+    wire_out->seed = fill->seed;
+}
+
 enum status wire_encode(struct wire_memory *memory, const struct step_plan *plan, struct bytes *message_out) {
     CHECK(memory->capacity >= wire_encode_bytes(plan->n_spans));
     memory->used = 0;
@@ -117,6 +126,9 @@ enum status wire_encode(struct wire_memory *memory, const struct step_plan *plan
     wire.spans = pointers;
     wire.n_freed_slots = (size_t)plan->n_freed_slots;
     wire.freed_slots = borrow(plan->freed_slots);
+    Wire__Fill fill;
+    fill_to_wire(&plan->fill, &fill);
+    if (plan->kind == STEP_FILL) wire.fill = &fill;
 
     const size_t size = wire__step_plan__get_packed_size(&wire);
     bytes_clear(message_out);
@@ -143,6 +155,19 @@ static enum status span_from_wire(const Wire__Span *wire, uint64_t number, struc
         .targets = wire->n_targets ? wire->targets : NULL,
         .inverse_temperature = wire->inverse_temperature,
     };
+    return STATUS_OK;
+}
+
+static enum status fill_from_wire(const Wire__StepPlan *wire, struct step_fill *fill_out) {
+    *fill_out = (struct step_fill){0};
+    if ((wire->fill != NULL) != (wire->kind == WIRE__KIND__KIND_FILL))
+        return FAIL(STATUS_INTERNAL, "step plan %" PRIu64 " of kind %d %s a slot to fill", wire->number,
+                    (int)wire->kind, wire->fill ? "names" : "lacks");
+    if (!wire->fill) return STATUS_OK;
+    if (wire->fill->base.n_unknown_fields)
+        return FAIL(STATUS_INTERNAL, "step plan %" PRIu64 ": what to fill has a field of unknown number %u",
+                    wire->number, wire->fill->base.unknown_fields[0].tag);
+    *fill_out = (struct step_fill){wire->fill->slot, wire->fill->n_tokens, wire->fill->seed};
     return STATUS_OK;
 }
 
@@ -188,6 +213,8 @@ enum status wire_decode(struct wire_memory *memory, const void *message, size_t 
                     wire->n_spans);
     for (size_t i = 0; i < wire->n_spans; i++)
         TRY(span_from_wire(wire->spans[i], wire->number, &spans[i]));
+    struct step_fill fill;
+    TRY(fill_from_wire(wire, &fill));
     *plan = (struct step_plan){
         .number = wire->number,
         .kind = (enum step_kind)wire->kind,
@@ -197,6 +224,7 @@ enum status wire_decode(struct wire_memory *memory, const void *message, size_t 
         .spans = spans,
         .n_freed_slots = (int32_t)wire->n_freed_slots,
         .freed_slots = wire->freed_slots,
+        .fill = fill,
     };
     *plan_out = plan;
     return STATUS_OK;

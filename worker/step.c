@@ -145,6 +145,7 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
                                          .messages = worker->selection.messages,
                                          .message_offsets = worker->selection.message_offsets,
                                      });
+    measure_count_layer(worker, layer_index);
     if (message_words > 0) allreduce_min_u32_begin(worker->comm, worker->selection.messages, message_words);
 
     residual_begin(worker->residual, n_rows);

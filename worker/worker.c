@@ -10,6 +10,7 @@
 #include "base/timer.h"
 #include "cluster/allreduce.h"
 #include "cluster/topology.h"
+#include "worker/memory_read.h"
 #include "worker/worker_impl.h"
 
 static enum status open_model(struct worker *worker, struct shard_map *map_out) {
@@ -194,9 +195,19 @@ static enum status create_selection(struct worker *worker) {
     return ARENA_TAKE(worker->memory, slots + 1, &worker->selection.message_offsets);
 }
 
+static enum status create_reports(struct worker *worker) {
+    const size_t n_ranks = (size_t)comm_size(worker->comm);
+    TRY(ARENA_TAKE(worker->memory, n_ranks, &worker->reports));
+    TRY(ARENA_TAKE(worker->memory, n_ranks, &worker->report_sizes));
+    for (size_t rank = 0; rank < n_ranks; rank++)
+        worker->report_sizes[rank] = sizeof *worker->reports;
+    return STATUS_OK;
+}
+
 static enum status create_step_memory(struct worker *worker, int32_t n_threads) {
     const struct model_shard *shard = worker->shard;
     const int32_t max_tokens = worker->limits.max_tokens;
+    worker->n_threads = n_threads;
     const struct attention_shape attention = {
         .n_heads_local = shard->n_heads,
         .n_kv_heads_local = shard->n_kv_heads,
@@ -216,6 +227,7 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
                         shard->spec->hidden_size, worker->memory, &worker->residual));
     TRY(mlp_create(shard, max_tokens, worker->memory, &worker->mlp));
     TRY(logits_create(worker->comm, shard, max_tokens, worker->memory, &worker->logits));
+    TRY(create_reports(worker));
     arena_seal(worker->memory);
     return STATUS_OK;
 }
@@ -287,6 +299,15 @@ enum status worker_serve(struct worker *worker) {
         case STEP_LOGITS:
             logits_fetch(worker->logits, plan->logits_row, NULL);
             break;
+        case STEP_FILL:
+            end_job_on_failure(worker, measure_fill(worker, &plan->fill));
+            break;
+        case STEP_READ:
+            end_job_on_failure(worker, memory_read_measure(worker->comm, &(double){0}));
+            break;
+        case STEP_REPORT:
+            measure_report(worker, NULL);
+            break;
         case STEP_STOP:
             return STATUS_OK;
         }
@@ -317,12 +338,40 @@ static enum status engine_fetch_logits(void *self, int32_t logits_row, float *lo
     return STATUS_OK;
 }
 
+static enum status engine_fill_kv(void *self, struct step_fill fill) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_FILL, .fill = fill}));
+    end_job_on_failure(worker, measure_fill(worker, &fill));
+    return STATUS_OK;
+}
+
+static enum status engine_read_memory(void *self, double *bytes_per_second_out) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_READ}));
+    end_job_on_failure(worker, memory_read_measure(worker->comm, bytes_per_second_out));
+    return STATUS_OK;
+}
+
+static enum status engine_report(void *self, const struct rank_report **reports_out) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_REPORT}));
+    measure_report(worker, worker->reports);
+    *reports_out = worker->reports;
+    return STATUS_OK;
+}
+
 struct engine worker_engine(struct worker *worker) {
     return (struct engine){
         .self = worker,
         .step = engine_step,
         .fetch_logits = engine_fetch_logits,
+        .fill_kv = engine_fill_kv,
+        .read_memory = engine_read_memory,
+        .report = engine_report,
         .limits = worker->limits,
+        .n_ranks = comm_size(worker->comm),
+        .n_threads = worker->n_threads,
+        .kernels_name = worker->kernels->name,
     };
 }
 

@@ -54,7 +54,21 @@ struct worker {
     uint64_t n_plans;     /* sent so far; rank 0 */
     int64_t *slot_tokens; /* [max_slots] tokens that a slot holds */
     struct step_result result;
+
+    int32_t n_threads;
+    struct rank_report traffic;  /* what was read since the last report; the rest is unused */
+    struct rank_report *reports; /* [comm_size], rank 0 */
+    size_t *report_sizes;        /* [comm_size] bytes of each rank's report */
 };
 
 /* Executes a compute plan on this rank: collective with the other ranks' execution of the same plan. */
 NODISCARD enum status step_execute(struct worker *worker, const struct step_plan *plan);
+
+/* Frees the slot and fills it. Local. */
+NODISCARD enum status measure_fill(struct worker *worker, const struct step_fill *fill);
+
+/* Adds what the layer, whose attention is done, reads for the decode tokens of the step. Local. */
+void measure_count_layer(struct worker *worker, int32_t layer);
+
+/* Gathers all ranks' reports [comm_size] on rank 0 (NULL elsewhere) and begins to count anew. Collective. */
+void measure_report(struct worker *worker, struct rank_report *reports);

@@ -96,4 +96,7 @@ void random_plan_expect_equal(const struct step_plan *actual, const struct step_
         expect_equal_spans(&actual->spans[i], &expected->spans[i]);
     assert_int_equal(actual->n_freed_slots, expected->n_freed_slots);
     expect_equal_numbers(actual->freed_slots, expected->freed_slots, expected->n_freed_slots);
+    assert_int_equal(actual->fill.slot, expected->fill.slot);
+    assert_int_equal(actual->fill.n_tokens, expected->fill.n_tokens);
+    assert_int_equal(actual->fill.seed, expected->fill.seed);
 }

@@ -41,7 +41,8 @@ static void test_many_plans(void **state) {
         pass(channel, &random.plan);
         random_plan_free(&random);
     }
-    pass(channel, &(struct step_plan){.number = N_PLANS, .kind = STEP_STOP});
+    pass(channel, &(struct step_plan){.number = N_PLANS, .kind = STEP_FILL, .fill = {15, 1 << 20, 3}});
+    pass(channel, &(struct step_plan){.number = N_PLANS + 1, .kind = STEP_STOP});
     step_channel_destroy(channel);
 }
 

@@ -60,6 +60,14 @@ static void test_round_trip(void **state) {
     expect_round_trip(&(struct step_plan){.number = UINT64_MAX, .kind = STEP_STOP}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_LOGITS, .logits_row = 99}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_COMPUTE, .n_candidates = 1}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_READ}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_REPORT}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_FILL, .fill = {.n_tokens = 1}}, &limits);
+    static const struct step_limits wide = {STEP_MAX_SLOTS, STEP_MAX_TOKENS, INT32_MAX, INT64_MAX};
+    expect_round_trip(&(struct step_plan){.number = UINT64_MAX,
+                                          .kind = STEP_FILL,
+                                          .fill = {STEP_MAX_SLOTS - 1, INT64_MAX, UINT64_MAX}},
+                      &wide);
 }
 
 static void test_round_trip_of_random_plans(void **state) {
@@ -93,8 +101,9 @@ static void test_round_trip_at_the_limits(void **state) {
             spans[i] = (struct step_span){i, 0, SPAN_PREFILL, n, words, n, words, 0.1};
             slots[i] = i;
         }
-        const struct step_plan plan = {UINT64_MAX,    STEP_COMPUTE, STEP_MAX_CANDIDATES, 0,
-                                       at->max_slots, spans,        at->max_slots,       slots};
+        const struct step_plan plan = {
+            UINT64_MAX, STEP_COMPUTE, STEP_MAX_CANDIDATES, 0, at->max_slots, spans, at->max_slots,
+            slots,      {0}};
         expect_round_trip(&plan, at);
         free(words);
         free(slots);
@@ -144,12 +153,31 @@ static void test_bad_plans(void **state) {
 
 static void test_bad_kinds(void **state) {
     (void)state;
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = (enum step_kind)3},
-                      "step plan 7: it is of the unknown kind 3");
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = (enum step_kind)6},
+                      "step plan 7: it is of the unknown kind 6");
     expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = -1},
                       "step plan 7: no step has a row -1 of logits");
     expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = 100},
                       "step plan 7: no step has a row 100 of logits");
+}
+
+static void test_bad_fills(void **state) {
+    (void)state;
+    static const struct {
+        struct step_fill fill;
+        const char *sentence;
+    } bad[] = {
+        {{8, 1, 0}, "step plan 7: slot 8 to be filled is not one of the 8 slots"},
+        {{-1, 1, 0}, "step plan 7: slot -1 to be filled is not one of the 8 slots"},
+        {{0, 0, 0}, "step plan 7: slot 0 cannot be filled with 0 tokens in a context of 4096"},
+        {{0, -1, 0}, "step plan 7: slot 0 cannot be filled with -1 tokens in a context of 4096"},
+        {{7, 4097, 0}, "step plan 7: slot 7 cannot be filled with 4097 tokens in a context of 4096"},
+    };
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+        expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_FILL, .fill = bad[i].fill},
+                          bad[i].sentence);
+    EXPECT_PLAN_REFUSED(kind, STEP_FILL,
+                        "step plan 7: it computes nothing, but has 2 spans and 2 freed slots");
 }
 
 static void test_bad_freed_slots(void **state) {
@@ -262,6 +290,12 @@ static void test_bad_messages(void **state) {
                        "step plan 7: a span has a field of unknown number 10");
     EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x32\x07\x28\x02\x32\x03\x01\x02\x03",
                        "step plan 7: a span has 3 targets for 2 rows of logits");
+    EXPECT_BAD_MESSAGE(STOP_MESSAGE "\x42\x02\x10\x01", "step plan 7 of kind 2 names a slot to fill");
+    EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x18\x03", "step plan 7 of kind 3 lacks a slot to fill");
+    EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x18\x03\x42\x04\x10\x01\x50\x00",
+                       "step plan 7: what to fill has a field of unknown number 10");
+    EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x18\x03\x42\x02\x10\x01\x42\x02\x10\x01", /* twice */
+                       "step plan 7 takes 10 bytes but came in 14");
     EXPECT_BAD_MESSAGE("\x08\x01\x10\x07\x32\xff\xff\xff\xff\x0f",
                        "a step plan of 10 bytes is malformed or too complex");
 }
@@ -339,6 +373,7 @@ int main(void) {
         cmocka_unit_test(test_round_trip_at_the_limits),
         cmocka_unit_test(test_bad_plans),
         cmocka_unit_test(test_bad_kinds),
+        cmocka_unit_test(test_bad_fills),
         cmocka_unit_test(test_bad_freed_slots),
         cmocka_unit_test(test_a_freed_slot_may_begin_anew),
         cmocka_unit_test(test_bad_slots_and_positions),

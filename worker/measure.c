@@ -1,0 +1,44 @@
+/* What `bench` asks of a rank beside steps: a long context without reading it, memory and traffic. */
+#include "base/process_memory.h"
+#include "worker/fill.h"
+#include "worker/traffic.h"
+#include "worker/worker_impl.h"
+
+enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
+    const struct fill_shape shape = {
+        .n_layers = worker->shard->spec->n_layers,
+        .first_kv_head = worker->shard->first_kv_head,
+        .n_kv_heads_local = worker->shard->n_kv_heads,
+        .head_dim = worker->shard->spec->head_dim,
+    };
+    kv_cache_free_slot(worker->cache, fill->slot);
+    worker->slot_tokens[fill->slot] = 0;
+    TRY(kv_cache_reserve(worker->cache, fill->slot, fill->n_tokens));
+    TRY(fill_kv_cache(worker->cache, &shape, fill));
+    worker->slot_tokens[fill->slot] = fill->n_tokens;
+    return STATUS_OK;
+}
+
+void measure_count_layer(struct worker *worker, int32_t layer) {
+    if (worker->batch.n_decodes < worker->batch.n_rows) return;
+    const struct kv_traffic traffic = {
+        .policy = worker->policy,
+        .batch = &worker->batch,
+        .n_kv_heads_local = worker->shard->n_kv_heads,
+        .group = worker->shard->n_heads / worker->shard->n_kv_heads,
+        .row_bytes = (int64_t)dtype_bytes(worker->config.kv_dtype, worker->shard->spec->head_dim),
+        .window = worker->sliding_window,
+    };
+    worker->traffic.kv_bytes_read += traffic_kv_read(&traffic, layer);
+    if (layer == 0)
+        worker->traffic.weight_bytes_read += traffic_weights_read(worker->shard, worker->batch.n_rows);
+}
+
+void measure_report(struct worker *worker, struct rank_report *reports) {
+    struct rank_report report = worker->traffic;
+    report.resident_bytes = process_resident_bytes();
+    report.weight_bytes = traffic_weights_held(worker->shard);
+    report.kv_bytes = (int64_t)kv_cache_bytes_in_use(worker->cache);
+    comm_gather(worker->comm, &report, worker->report_sizes, reports);
+    worker->traffic = (struct rank_report){0};
+}

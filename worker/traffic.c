@@ -1,0 +1,82 @@
+#include "worker/traffic.h"
+
+#include "base/numbers.h"
+
+static int64_t matrix_bytes(const struct matrix *matrix) {
+    return matrix->rows > 0 ? matrix->rows * (int64_t)dtype_bytes(matrix->dtype, matrix->cols) : 0;
+}
+
+static int64_t vector_bytes(const float *vector, int64_t n) {
+    return vector ? n * (int64_t)sizeof *vector : 0;
+}
+
+static int64_t mlp_bytes(const struct mlp_shard *mlp) {
+    return matrix_bytes(&mlp->gate) + matrix_bytes(&mlp->up) + matrix_bytes(&mlp->down);
+}
+
+static int64_t layer_bytes(const struct model_spec *spec, const struct layer_shard *layer) {
+    int64_t bytes = matrix_bytes(&layer->q) + matrix_bytes(&layer->k) + matrix_bytes(&layer->v) +
+                    matrix_bytes(&layer->o) + matrix_bytes(&layer->router) + mlp_bytes(&layer->mlp);
+    bytes += vector_bytes(layer->attention_norm, spec->hidden_size);
+    bytes += vector_bytes(layer->mlp_norm, spec->hidden_size);
+    bytes += vector_bytes(layer->q_bias, layer->q.rows) + vector_bytes(layer->k_bias, layer->k.rows) +
+             vector_bytes(layer->v_bias, layer->v.rows) + vector_bytes(layer->o_bias, spec->hidden_size);
+    return bytes + vector_bytes(layer->q_norm, spec->head_dim) + vector_bytes(layer->k_norm, spec->head_dim);
+}
+
+/* Of every layer that has experts, `n` of them; all are of one size. */
+static int64_t expert_bytes(const struct model_shard *shard, int64_t n) {
+    int64_t bytes = 0;
+    for (int32_t layer = 0; layer < shard->spec->n_layers; layer++)
+        if (shard->layers[layer].experts) bytes += n * mlp_bytes(&shard->layers[layer].experts[0]);
+    return bytes;
+}
+
+static int64_t dense_bytes(const struct model_shard *shard) {
+    int64_t bytes = matrix_bytes(&shard->output) + vector_bytes(shard->final_norm, shard->spec->hidden_size);
+    for (int32_t layer = 0; layer < shard->spec->n_layers; layer++)
+        bytes += layer_bytes(shard->spec, &shard->layers[layer]);
+    return bytes;
+}
+
+int64_t traffic_weights_held(const struct model_shard *shard) {
+    return dense_bytes(shard) + expert_bytes(shard, shard->spec->n_experts);
+}
+
+int64_t traffic_weights_read(const struct model_shard *shard, int32_t n_rows) {
+    const struct tensor_ref *embedding = model_file_tensor(shard->file, TENSOR_TOKEN_EMBEDDING, 0, 0);
+    const int64_t embedded = n_rows * (int64_t)dtype_bytes(embedding->dtype, embedding->cols);
+    const int64_t n_experts =
+        smaller_i64(shard->spec->n_experts, (int64_t)n_rows * shard->spec->n_experts_used);
+    return dense_bytes(shard) + expert_bytes(shard, n_experts) + embedded;
+}
+
+/* Tokens of the sets of one KV head's query heads: neighbours that share a set read it together. */
+static int64_t set_tokens(const struct kv_traffic *traffic, int32_t slot, int32_t layer, int32_t kv_head) {
+    int64_t n_tokens = 0;
+    const int32_t *previous = NULL;
+    for (int32_t i = 0; i < traffic->group; i++) {
+        const struct kv_set set = kv_policy_set(traffic->policy, slot, layer, kv_head * traffic->group + i);
+        if (i == 0 || set.tokens != previous) n_tokens += set.n_tokens;
+        previous = set.tokens;
+    }
+    return n_tokens;
+}
+
+static int64_t tokens_read(const struct kv_traffic *traffic, const struct batch_block *block, int32_t layer,
+                           int32_t kv_head) {
+    const int64_t n_cached = block->first_position + 1;
+    if (kv_policy_layer(traffic->policy, block->slot, layer, n_cached) == KV_ATTEND_SET)
+        return set_tokens(traffic, block->slot, layer, kv_head);
+    return traffic->window > 0 ? smaller_i64(n_cached, traffic->window) : n_cached;
+}
+
+int64_t traffic_kv_read(const struct kv_traffic *traffic, int32_t layer) {
+    int64_t n_tokens = 0;
+    for (int32_t d = 0; d < traffic->batch->n_decodes; d++) {
+        const struct batch_block *block = &traffic->batch->blocks[traffic->batch->decodes[d]];
+        for (int32_t kv_head = 0; kv_head < traffic->n_kv_heads_local; kv_head++)
+            n_tokens += tokens_read(traffic, block, layer, kv_head);
+    }
+    return 2 * n_tokens * traffic->row_bytes;
+}
