@@ -1,36 +1,59 @@
 #include "cluster/allreduce.h"
 
 #include "base/check.h"
-#include "cluster/comm_impl.h"
+#include "base/log.h"
+#include "cluster/allreduce_impl.h"
+#include "cluster/shared_window_impl.h"
+
+static const struct allreduce_algorithm *const all_algorithms[ALLREDUCE_ALGORITHMS] = {
+    &allreduce_mpi, &allreduce_one_shot, &allreduce_split};
+
+const struct allreduce_algorithm *allreduce_algorithm(int index) {
+    return all_algorithms[index];
+}
+
+enum status allreduce_set_up(struct comm *comm, enum allreduce_choice choice) {
+    CHECK(!comm->window);
+    if (comm->size == 1 || choice == ALLREDUCE_MPI) return STATUS_OK;
+    if (!shared_window_create(comm, &comm->window)) {
+        if (choice == ALLREDUCE_AUTO) {
+            log_info(1, "the ranks share no memory: MPI adds their parts");
+            return STATUS_OK;
+        }
+        return FAIL(STATUS_BAD_INPUT, "--allreduce shared needs memory that all ranks see, but they are on "
+                                      "several hosts, or /dev/shm is too small");
+    }
+    return allreduce_measure(comm, choice == ALLREDUCE_SHARED);
+}
 
 void allreduce_sum_i64(struct comm *comm, int64_t *values, size_t n) {
     if (comm->size == 1) return;
-    for (size_t done = 0; done < n;) {
-        const int count = comm_chunk(comm, n - done);
-        COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, values + done, count, MPI_INT64_T, MPI_SUM, comm->world));
-        done += (size_t)count;
-    }
+    const int class = allreduce_size_class(n * sizeof *values);
+    all_algorithms[comm->exact_algorithm[class]]->sum_i64(comm, values, n);
 }
 
 void allreduce_sum_f32(struct comm *comm, float *values, size_t n) {
     if (comm->size == 1) return;
-    for (size_t done = 0; done < n;) {
-        const int count = comm_chunk(comm, n - done);
-        COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, values + done, count, MPI_FLOAT, MPI_SUM, comm->world));
-        done += (size_t)count;
-    }
+    const int class = allreduce_size_class(n * sizeof *values);
+    all_algorithms[comm->float_algorithm[class]]->sum_f32(comm, values, n);
 }
 
-/* One request and no chunks: n is a context length. */
 void allreduce_min_u32_begin(struct comm *comm, uint32_t *values, size_t n) {
-    CHECK(comm->minimum == MPI_REQUEST_NULL);
-    CHECK(n <= comm->max_count);
+    CHECK(comm->minimum.n == 0);
     if (comm->size == 1 || n == 0) return;
-    COMM_MUST(comm, MPI_Iallreduce(MPI_IN_PLACE, values, (int)n, MPI_UINT32_T, MPI_MIN, comm->overlap,
-                                   &comm->minimum));
+    comm->minimum.values = values;
+    comm->minimum.n = n;
+    if (comm->window)
+        allreduce_shared_min_begin(comm, values, n);
+    else
+        allreduce_mpi_min_begin(comm, values, n);
 }
 
 void allreduce_min_u32_finish(struct comm *comm) {
-    if (comm->minimum == MPI_REQUEST_NULL) return;
-    COMM_MUST(comm, MPI_Wait(&comm->minimum, MPI_STATUS_IGNORE));
+    if (comm->minimum.n == 0) return;
+    if (comm->window)
+        allreduce_shared_min_finish(comm, comm->minimum.values, comm->minimum.n);
+    else
+        COMM_MUST(comm, MPI_Wait(&comm->minimum.request, MPI_STATUS_IGNORE));
+    comm->minimum.n = 0;
 }

@@ -12,6 +12,7 @@
 #include "base/terminal.h"
 #include "base/timer.h"
 #include "cluster/comm_impl.h"
+#include "cluster/shared_window_impl.h"
 
 enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
 
@@ -94,18 +95,16 @@ static void join(struct comm *comm) {
 static enum status take_scratch(struct comm *comm) {
     comm->counts = calloc((size_t)comm->size, sizeof *comm->counts);
     comm->displacements = calloc((size_t)comm->size, sizeof *comm->displacements);
-    if (comm->counts && comm->displacements) return STATUS_OK;
+    comm->parts = calloc((size_t)comm->size, sizeof *comm->parts);
+    if (comm->counts && comm->displacements && comm->parts) return STATUS_OK;
     return FAIL(STATUS_NO_MEMORY, "out of memory for a communicator of %d ranks", comm->size);
 }
 
 enum status comm_open(int *argc, char ***argv, struct comm **comm_out) {
     struct comm *comm = calloc(1, sizeof *comm);
     if (!comm) return FAIL(STATUS_NO_MEMORY, "out of memory for a communicator");
-    *comm = (struct comm){.alone = !launcher_present(),
-                          .size = 1,
-                          .ranks_on_this_host = 1,
-                          .minimum = MPI_REQUEST_NULL,
-                          .max_count = INT_MAX};
+    *comm =
+        (struct comm){.alone = !launcher_present(), .size = 1, .ranks_on_this_host = 1, .max_count = INT_MAX};
     enum status status;
     if (!comm->alone) {
         TRY_GOTO(initialise_mpi(argc, argv), free_comm);
@@ -126,13 +125,15 @@ free_comm:
 
 void comm_close(struct comm *comm) {
     if (!comm) return;
-    CHECK(comm->minimum == MPI_REQUEST_NULL);
+    CHECK(comm->minimum.n == 0);
+    shared_window_destroy(comm->window);
     if (!comm->alone) {
         COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
         COMM_MUST(comm, MPI_Comm_free(&comm->world));
         COMM_MUST(comm, MPI_Finalize());
     }
     check_install(comm->rank, NULL);
+    free(comm->parts);
     free(comm->displacements);
     free(comm->counts);
     free(comm);

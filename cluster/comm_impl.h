@@ -8,20 +8,35 @@
 #include <mpi.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 #include "cluster/comm.h"
 
+struct shared_window;
+
+/* Messages are told apart by size where the fastest way to sum them is chosen. */
+enum { ALLREDUCE_SIZE_CLASSES = 4 };
+
 struct comm {
-    MPI_Comm world;      /* our duplicate of MPI_COMM_WORLD */
-    MPI_Comm overlap;    /* a second one: a minimum under way never meets another collective */
-    MPI_Request minimum; /* MPI_REQUEST_NULL: none under way */
-    bool alone;          /* started without a launcher: MPI is not initialised, and never called */
+    MPI_Comm world;   /* our duplicate of MPI_COMM_WORLD */
+    MPI_Comm overlap; /* a second one: a minimum under way never meets another collective */
+    bool alone;       /* started without a launcher: MPI is not initialised, and never called */
     int rank;
     int size;
     int ranks_on_this_host;
     size_t max_count;   /* elements of one MPI call: INT_MAX; tests lower it to see chunks */
     int *counts;        /* [size] for comm_gather */
     int *displacements; /* [size] likewise */
+
+    struct shared_window *window;                /* NULL: MPI carries everything */
+    int exact_algorithm[ALLREDUCE_SIZE_CLASSES]; /* of integer sums, by message size; 0 is MPI */
+    int float_algorithm[ALLREDUCE_SIZE_CLASSES];
+    const void **parts; /* [size] where the ranks' parts of a shared reduction lie */
+    struct {
+        MPI_Request request; /* where MPI carries it */
+        uint32_t *values;
+        size_t n; /* 0: none under way */
+    } minimum;
 };
 
 /* Every MPI call goes through here: one that fails is printed with rank, operation and MPI's reason, and

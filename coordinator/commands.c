@@ -24,6 +24,7 @@ enum status command_engine_config(const struct config *config, struct engine_con
     struct engine_config engine = {
         .n_threads = config->threads,
         .numerics = config->numerics,
+        .allreduce = config->allreduce,
         .kv_dtype = config->kv_type,
         .context_length = config->context,
         .sliding_window = config->sliding_window,

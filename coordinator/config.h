@@ -40,6 +40,7 @@ struct config {
     const char *model;      /* never NULL, but for help and version */
     int32_t threads;        /* 0: the host's cores shared between its ranks */
     enum numerics numerics; /* reproducible, fast */
+    enum allreduce_choice allreduce;
     enum dtype kv_type;     /* f32, f16, bf16 */
     int64_t context;        /* 0: the model's */
     int32_t sliding_window; /* 0: none; -1: the model's */

@@ -44,6 +44,9 @@ static const char *const command_names[] = {
 static const struct option_choice numerics_choices[] = {
     {"reproducible", NUMERICS_REPRODUCIBLE}, {"fast", NUMERICS_FAST}, {0}};
 
+static const struct option_choice allreduce_choices[] = {
+    {"auto", ALLREDUCE_AUTO}, {"mpi", ALLREDUCE_MPI}, {"shared", ALLREDUCE_SHARED}, {0}};
+
 static const struct option_choice kv_type_choices[] = {
     {"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {0}};
 
@@ -161,6 +164,11 @@ static const struct option options[] = {
      .initial = "reproducible", .metavar = "MODE",
      .doc = "reproducible gives the same bits for any number of ranks", .commands = ENGINE,
      .group = GROUP_ENGINE},
+    {"allreduce", .kind = OPTION_CHOICE, FIELD(allreduce), .choices = allreduce_choices, .initial = "auto",
+     .metavar = "WAY",
+     .doc = "how the ranks of one host add their parts: what is measured to be fastest at the start, MPI, or "
+            "shared memory",
+     .commands = ENGINE, .group = GROUP_ENGINE},
     {"batch-tokens", .kind = OPTION_INT32, FIELD(batch_tokens), .initial = "512", .min = 1, .max = 65536,
      .metavar = "N", .doc = "tokens of one step, parts of prompts included", .commands = ENGINE,
      .group = GROUP_ENGINE},

@@ -239,6 +239,7 @@ static enum status set_up(struct worker *worker) {
     if (worker->config.numerics == NUMERICS_REPRODUCIBLE)
         TRY(comm_agree(comm, check_block_counts(model_file_spec(worker->file), &map)));
     TRY(comm_agree(comm, resolve_limits(worker)));
+    TRY(allreduce_set_up(comm, worker->config.allreduce));
     worker->kernels = agree_on_kernels(comm);
     int32_t n_threads = 1;
     TRY(comm_agree(comm, start_threads(worker, &n_threads)));

@@ -26,11 +26,21 @@ json=$("$program" run -m $model -p "Once upon a time" -n 3 --json | sed 's/, "lo
 scores=$(echo '{"ids":[1,403,407,261]}' | "$program" score -m $model | grep -o '"argmax": [^]]*]')
 [ "$scores" = '"argmax": [403, 407, 261, 378]' ] || fail "score: $scores"
 
+# However the ranks add their parts, and where MPI has no shared memory for them, the text is the same.
+for way in auto mpi shared; do
+    again=$(mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11 --allreduce $way)
+    [ "$again" = "$output" ] || fail "--allreduce $way: '$again' instead of '$output'"
+done
+again=$(OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11)
+[ "$again" = "$output" ] || fail "without shared memory: '$again' instead of '$output'"
+
 # Refused once the ranks know the model.
 refuses "the prompt has 5 tokens, which leaves no room in the context of 5" run -m $model -p "Once upon a time" -c 5
 refuses_together "unknown policy 'fulll': choose one of full, lessismore" run -m $model -p x --policy fulll
 refuses "select layers must ascend: 2 comes after 3" run -m $model -p x --policy lessismore --select-layers 3,2
 refused "5 ranks cannot share the 4 KV heads of this model: run at most 4" \
     mpirun -q -n 5 "$program" run -m $model -p x
+refused "--allreduce shared needs memory that all ranks see, but they are on several hosts, or /dev/shm is too small" \
+    env OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p x --allreduce shared
 refused "rank 1: cannot open $model: No such file or directory" \
     mpirun -q -n 1 "$program" run -m $model -p x : -n 1 -wdir / "$program" run
