@@ -92,19 +92,22 @@ struct kernels {
 
     /* Attention scores of n_queries query rows against n keys:
      * scores[j, i] = dot(q[j, :], keys[i]) * scale.  q [n_queries, head_dim], keys: n rows of `dtype`
-     * (f32, f16, bf16), scores [n_queries, scores_stride]. A row of keys is read once for all queries. */
-    void (*score)(const float *q, int64_t n_queries, const void *const *keys, enum dtype dtype, int64_t n,
-                  int64_t head_dim, float scale, float *scores, int64_t scores_stride);
+     * (f32, f16, bf16), scores [n_queries, scores_stride]. A row of keys is read once for all queries.
+     * ahead: n rows that will be read next, which are fetched into the cache meanwhile; NULL: none. */
+    void (*score)(const float *q, int64_t n_queries, const void *const *keys, const void *const *ahead,
+                  enum dtype dtype, int64_t n, int64_t head_dim, float scale, float *scores,
+                  int64_t scores_stride);
 
     /* One chunk's partials of attention, n <= ATTEND_CHUNK. Query j sees the first n_valid[j] <= n entries
      * (NULL: all n); over these
      *   max_out[j] = max score,  sum_out[j] = sum of exp(score - max) in 16 lanes,
      *   acc[j, d]  = sum of exp(score - max) * values[i][d], i ascending.
      * None: -inf, 0, 0. NaNs are not looked at for the maximum, and a maximum of -0 becomes +0.
-     * scores [n_queries, scores_stride] are overwritten by the weights; acc [n_queries, head_dim]. */
+     * scores [n_queries, scores_stride] are overwritten by the weights; acc [n_queries, head_dim];
+     * ahead as above. */
     void (*attend_chunk)(float *scores, int64_t scores_stride, int64_t n_queries, const int32_t *n_valid,
-                         const void *const *values, enum dtype dtype, int64_t n, int64_t head_dim,
-                         float *max_out, float *sum_out, float *acc);
+                         const void *const *values, const void *const *ahead, enum dtype dtype, int64_t n,
+                         int64_t head_dim, float *max_out, float *sum_out, float *acc);
 
     /* Merges a partial into a running one: both rescaled to the larger maximum. A sum of 0 is empty, on
      * either side. */

@@ -81,8 +81,10 @@ static void silu_mul(float *gate, const float *up, int64_t n) {
         gate[i] = gate[i] / (1 + exp_scalar(-gate[i])) * up[i];
 }
 
-static void score(const float *q, int64_t n_queries, const void *const *keys, enum dtype dtype, int64_t n,
-                  int64_t head_dim, float scale, float *scores, int64_t scores_stride) {
+static void score(const float *q, int64_t n_queries, const void *const *keys, const void *const *ahead,
+                  enum dtype dtype, int64_t n, int64_t head_dim, float scale, float *scores,
+                  int64_t scores_stride) {
+    (void)ahead;
     for (int64_t query = 0; query < n_queries; query++)
         for (int64_t i = 0; i < n; i++)
             scores[query * scores_stride + i] =
@@ -105,8 +107,9 @@ static float exp_and_sum(const float *x, int64_t n, float scale, float *max_out,
 }
 
 static void attend_chunk(float *scores, int64_t scores_stride, int64_t n_queries, const int32_t *n_valid,
-                         const void *const *values, enum dtype dtype, int64_t n, int64_t head_dim,
-                         float *max_out, float *sum_out, float *acc) {
+                         const void *const *values, const void *const *ahead, enum dtype dtype, int64_t n,
+                         int64_t head_dim, float *max_out, float *sum_out, float *acc) {
+    (void)ahead;
     for (int64_t query = 0; query < n_queries; query++) {
         float *weights = scores + query * scores_stride;
         const int64_t n_seen = n_valid ? n_valid[query] : n;

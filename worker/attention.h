@@ -5,8 +5,8 @@
  * query's result depends on its list alone: not on the rest of the batch, on threads or on ranks.
  *
  * Memory:  scratch per thread and the scores of selecting layers are made by create.
- * Threads: main thread; OpenMP inside, over (block of rows, KV head): one sequence with one KV head per rank
- *          runs on one thread.
+ * Threads: main thread; OpenMP inside, over the chunks of all rows and KV heads: a single long list is
+ *          split, too.
  * Ranks:   local. */
 #pragma once
 
@@ -26,6 +26,7 @@ struct attention_shape {
     int32_t head_dim;
     int32_t sliding_window; /* 0: none */
     int64_t context_length;
+    int32_t max_tokens; /* rows of a batch */
     int32_t n_threads;
     bool selects; /* some layer may select: room for the scores of one sequence is made */
     enum dtype kv_dtype;

@@ -214,6 +214,7 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
         .head_dim = shard->spec->head_dim,
         .sliding_window = worker->sliding_window,
         .context_length = worker->limits.context_length,
+        .max_tokens = max_tokens,
         .n_threads = n_threads,
         .selects = policy_selects(worker),
         .kv_dtype = worker->config.kv_dtype,

@@ -51,12 +51,12 @@ static void score_sets_equal_ref(void **state) {
             struct rows keys = rows_create(&draw, flavour, dtype, n, head_dim);
             draw_floats(&draw, flavour, n_queries * head_dim, q);
             memset(expected, 0, sizeof expected);
-            kernels_at_level(0)->score(q, n_queries, keys.rows, dtype, n, head_dim, 0.3f, expected,
+            kernels_at_level(0)->score(q, n_queries, keys.rows, NULL, dtype, n, head_dim, 0.3f, expected,
                                        ATTEND_CHUNK);
             for (int level = 1; level <= vector_levels(); level++) {
                 memset(actual, 0, sizeof actual);
-                kernels_at_level(level)->score(q, n_queries, keys.rows, dtype, n, head_dim, 0.3f, actual,
-                                               ATTEND_CHUNK);
+                kernels_at_level(level)->score(q, n_queries, keys.rows, NULL, dtype, n, head_dim, 0.3f,
+                                               actual, ATTEND_CHUNK);
                 assert_same_bits(expected, actual, MOST_QUERIES * ATTEND_CHUNK, "score");
             }
             rows_free(&keys);
@@ -94,12 +94,13 @@ static void chunk_sets_equal_ref(void **state) {
             draw_floats(&draw, flavour, MOST_QUERIES * ATTEND_CHUNK, start.scores);
             expected = start;
             kernels_at_level(0)->attend_chunk(expected.scores, ATTEND_CHUNK, n_queries, seen, values.rows,
-                                              dtype, n, head_dim, expected.max, expected.sum, expected.acc);
+                                              NULL, dtype, n, head_dim, expected.max, expected.sum,
+                                              expected.acc);
             for (int level = 1; level <= vector_levels(); level++) {
                 actual = start;
                 kernels_at_level(level)->attend_chunk(actual.scores, ATTEND_CHUNK, n_queries, seen,
-                                                      values.rows, dtype, n, head_dim, actual.max, actual.sum,
-                                                      actual.acc);
+                                                      values.rows, NULL, dtype, n, head_dim, actual.max,
+                                                      actual.sum, actual.acc);
                 assert_same_partials(&expected, &actual);
             }
             rows_free(&values);
@@ -120,10 +121,10 @@ static void queries_do_not_depend_on_each_other(void **state) {
         const struct kernels *kernels = kernels_at_level(level);
         draw_floats(&draw, FLAVOUR_PLAIN, MOST_QUERIES * ATTEND_CHUNK, together.scores);
         memcpy(alone.scores, together.scores, sizeof alone.scores);
-        kernels->attend_chunk(together.scores, ATTEND_CHUNK, QUERIES, n_valid, values.rows, DTYPE_BF16, N,
-                              DIM, together.max, together.sum, together.acc);
+        kernels->attend_chunk(together.scores, ATTEND_CHUNK, QUERIES, n_valid, values.rows, NULL, DTYPE_BF16,
+                              N, DIM, together.max, together.sum, together.acc);
         for (int j = 0; j < QUERIES; j++)
-            kernels->attend_chunk(alone.scores + j * ATTEND_CHUNK, ATTEND_CHUNK, 1, NULL, values.rows,
+            kernels->attend_chunk(alone.scores + j * ATTEND_CHUNK, ATTEND_CHUNK, 1, NULL, values.rows, NULL,
                                   DTYPE_BF16, n_valid[j], DIM, alone.max + j, alone.sum + j,
                                   alone.acc + j * DIM);
         assert_same_partials(&together, &alone);
@@ -148,13 +149,13 @@ static void the_maximum_does_not_depend_on_the_order(void **state) {
             float scores[40], max, sum, acc;
             for (int j = 0; j < 40; j++)
                 scores[j] = j == i ? 0.0f : -0.0f;
-            kernels_at_level(level)->attend_chunk(scores, 40, 1, NULL, rows, DTYPE_F32, 40, 1, &max, &sum,
-                                                  &acc);
+            kernels_at_level(level)->attend_chunk(scores, 40, 1, NULL, rows, NULL, DTYPE_F32, 40, 1, &max,
+                                                  &sum, &acc);
             assert_true(max == 0 && !signbit(max) && sum == 40 && acc == 40);
             for (int j = 0; j < 40; j++)
                 scores[j] = j == i ? NAN : j == 39 - i ? 3 : -1;
-            kernels_at_level(level)->attend_chunk(scores, 40, 1, NULL, rows, DTYPE_F32, 40, 1, &max, &sum,
-                                                  &acc);
+            kernels_at_level(level)->attend_chunk(scores, 40, 1, NULL, rows, NULL, DTYPE_F32, 40, 1, &max,
+                                                  &sum, &acc);
             assert_true(max == 3 && isnan(sum) && isnan(acc));
         }
 }
@@ -229,8 +230,8 @@ static void merged_chunks_are_attention(void **state) {
               scores[ATTEND_CHUNK];
         for (int begin = 0; begin < N; begin += ATTEND_CHUNK) {
             const int64_t n = N - begin < ATTEND_CHUNK ? N - begin : ATTEND_CHUNK;
-            kernels->score(q, 1, keys.rows + begin, DTYPE_F32, n, DIM, scale, scores, ATTEND_CHUNK);
-            kernels->attend_chunk(scores, ATTEND_CHUNK, 1, NULL, values.rows + begin, DTYPE_F32, n, DIM,
+            kernels->score(q, 1, keys.rows + begin, NULL, DTYPE_F32, n, DIM, scale, scores, ATTEND_CHUNK);
+            kernels->attend_chunk(scores, ATTEND_CHUNK, 1, NULL, values.rows + begin, NULL, DTYPE_F32, n, DIM,
                                   &part_max, &part_sum, part_acc);
             kernels->attend_merge(&max, &sum, acc, part_max, part_sum, part_acc, DIM);
         }
