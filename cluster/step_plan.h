@@ -93,6 +93,7 @@ struct step_times { /* seconds, rank 0's clock */
     double compute;
     double sync;   /* waiting in the collectives of tensor parallelism */
     double select; /* proposing, agreeing, taking */
+    double agree;  /* of these: begin of the agreement, and what was left to wait for at its end */
 };
 
 /* One rank's memory, and what its decode steps have read of it since the last report. A step that also reads

@@ -54,6 +54,7 @@ static json_t *times_json(const struct scheduler_totals *totals) {
     times = with(times, "compute_seconds", json_real(totals->decode_times.compute));
     times = with(times, "sync_seconds", json_real(totals->decode_times.sync));
     times = with(times, "select_seconds", json_real(totals->decode_times.select));
+    times = with(times, "agree_seconds", json_real(totals->decode_times.agree));
     times = with(times, "sample_seconds", json_real(totals->sample_seconds));
     times = with(times, "attended_tokens", json_integer(totals->attended_tokens));
     return with(times, "cached_tokens", json_integer(totals->cached_tokens));

@@ -151,6 +151,7 @@ static void count_step(struct scheduler *scheduler, const struct step_result *re
     totals->decode_times.compute += result->times.compute;
     totals->decode_times.sync += result->times.sync;
     totals->decode_times.select += result->times.select;
+    totals->decode_times.agree += result->times.agree;
 }
 
 /* Hands the rows to the sequences, in plan order. */

@@ -119,6 +119,22 @@ static void take_agreed(struct worker *worker, int32_t layer) {
     }
 }
 
+/* Its end is at the layer's end: what lies between, attention's output to the MLP, overlaps with it. */
+static void begin_agreement(struct worker *worker, size_t message_words) {
+    const double begin = timer_seconds();
+    allreduce_min_u32_begin(worker->comm, worker->selection.messages, message_words);
+    worker->result.times.agree += timer_seconds() - begin;
+}
+
+static void finish_agreement(struct worker *worker, int32_t layer) {
+    const double begin = timer_seconds();
+    allreduce_min_u32_finish(worker->comm);
+    const double agreed = timer_seconds();
+    take_agreed(worker, layer);
+    worker->result.times.agree += agreed - begin;
+    worker->result.times.select += timer_seconds() - agreed;
+}
+
 static void add_output_bias(const struct worker *worker, const float *bias) {
     const int64_t hidden = worker->shard->spec->hidden_size;
     for (int32_t row = 0; bias && row < worker->batch.n_rows; row++)
@@ -146,7 +162,7 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
                                          .message_offsets = worker->selection.message_offsets,
                                      });
     measure_count_layer(worker, layer_index);
-    if (message_words > 0) allreduce_min_u32_begin(worker->comm, worker->selection.messages, message_words);
+    if (message_words > 0) begin_agreement(worker, message_words);
 
     residual_begin(worker->residual, n_rows);
     residual_add_product(worker->residual, &layer->o, worker->shard->map.head_block, act->attended);
@@ -158,12 +174,7 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
     mlp_run(worker->mlp, layer, act->normed, n_rows, worker->residual);
     residual_finish(worker->residual, act->x);
 
-    if (message_words > 0) {
-        const double begin = timer_seconds();
-        allreduce_min_u32_finish(worker->comm);
-        take_agreed(worker, layer_index);
-        worker->result.times.select += timer_seconds() - begin;
-    }
+    if (message_words > 0) finish_agreement(worker, layer_index);
 }
 
 /* How many tokens a sparse layer of the last decode token reads. */
@@ -192,7 +203,7 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     }
     struct step_times *times = &worker->result.times;
     times->sync = residual_take_sync_seconds(worker->residual);
-    times->select += attention_take_propose_seconds(worker->attention);
+    times->select += times->agree + attention_take_propose_seconds(worker->attention);
     times->compute = timer_seconds() - begin - times->sync - times->select;
     return STATUS_OK;
 }

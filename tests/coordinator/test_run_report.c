@@ -18,7 +18,7 @@ static const struct scheduler_totals totals = {
     .prefill_tokens = 100,
     .decode_steps = 8,
     .decode_tokens = 16,
-    .decode_times = {.compute = 0.8, .sync = 0.016, .select = 0.004},
+    .decode_times = {.compute = 0.8, .sync = 0.016, .select = 0.004, .agree = 0.001},
     .sample_seconds = 0.25,
     .attended_tokens = 2048,
     .cached_tokens = INT64_C(5000000000),
@@ -133,7 +133,7 @@ static void the_times_are_reported(void **state) {
     run(&answer);
     json_t *json = report(&answer);
     const json_t *times = json_object_get(json, "times");
-    assert_int_equal(json_object_size(times), 11);
+    assert_int_equal(json_object_size(times), 12);
     check_real(times, "prefill_seconds", 0.5);
     check_count(times, "prefill_tokens", 100);
     check_real(times, "decode_seconds", 2);
@@ -142,6 +142,7 @@ static void the_times_are_reported(void **state) {
     check_real(times, "compute_seconds", 0.8);
     check_real(times, "sync_seconds", 0.016);
     check_real(times, "select_seconds", 0.004);
+    check_real(times, "agree_seconds", 0.001);
     check_real(times, "sample_seconds", 0.25);
     check_count(times, "attended_tokens", 2048);
     check_count(times, "cached_tokens", INT64_C(5000000000));
