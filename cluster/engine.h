@@ -22,6 +22,7 @@ struct engine_config {
     int32_t n_threads; /* per rank; 0: the cores of the host shared between its ranks */
     enum numerics numerics;
     enum allreduce_choice allreduce;
+    enum dtype weights; /* quantise matrices to this while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_dtype;
     int64_t context_length; /* 0: the model's */
     int32_t sliding_window; /* tokens a query sees; 0: all; -1: as the model says */

@@ -50,6 +50,9 @@ static const struct option_choice allreduce_choices[] = {
 static const struct option_choice kv_type_choices[] = {
     {"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {0}};
 
+static const struct option_choice weights_choices[] = {
+    {"file", DTYPE_COUNT}, {"q8", DTYPE_Q8_0}, {"q4", DTYPE_Q4_0}, {0}};
+
 #define FIELD(name)     .offset = offsetof(struct config, name)
 #define COUNTED(name)   FIELD(name), .count_offset = offsetof(struct config, n_##name)
 #define FROM_MODEL      .initial = "nan", .initial_doc = "the model's own"
@@ -157,6 +160,11 @@ static const struct option options[] = {
     {"sliding-window", .kind = OPTION_INT32, FIELD(sliding_window), .initial = "-1",
      .initial_doc = "the model's own", .min = 0, .max = MAX_TOKEN_COUNT, .metavar = "N",
      .doc = "attend to the last N tokens only; 0: to all", .commands = ENGINE, .group = GROUP_ENGINE},
+    {"weights", .kind = OPTION_CHOICE, FIELD(weights), .choices = weights_choices, .initial = "file",
+     .metavar = "TYPE",
+     .doc = "quantise the matrices while loading: q8 (Q8_0), q4 (Q4_0, the output matrix Q8_0); file: the "
+            "types that are in the file",
+     .commands = ENGINE | PLAN, .group = GROUP_ENGINE},
     {"kv-type", .kind = OPTION_CHOICE, FIELD(kv_type), .choices = kv_type_choices, .initial = "f16",
      .metavar = "TYPE", .doc = "how keys and values are stored", .commands = ENGINE | PLAN,
      .group = GROUP_ENGINE},

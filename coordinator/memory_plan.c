@@ -2,6 +2,8 @@
 
 #include <stdlib.h>
 
+#include "modelfile/held_dtype.h"
+
 /* The dimension along which a role's tensors are dealt. */
 enum dealt_dimension { DEAL_NONE, DEAL_HEADS, DEAL_KV_HEADS, DEAL_MLP, DEAL_EXPERT, DEAL_VOCAB };
 
@@ -64,29 +66,30 @@ static int64_t column_unit(const struct shard_map *map, enum dealt_dimension dim
                                    : map->expert_block;
 }
 
-/* What a rank holds a tensor as: vectors, and matrices whose quantised blocks the dealing would cut, as f32.
- */
-static enum dtype held_dtype(const struct shard_map *map, const struct tensor_ref *tensor,
-                             struct dealing dealing) {
-    const int block = dtype_layout(tensor->dtype)->block_elements;
-    const bool cut = dealing.columns && column_unit(map, dealing.dimension) % block != 0;
-    return dealing.vector || cut ? DTYPE_F32 : tensor->dtype;
+/* A packed matrix is filled up to whole panels of sixteen rows. */
+static int64_t held_rows(enum dtype dtype, int64_t rows) {
+    const int64_t panel = dtype_layout(dtype)->block_elements > 1 ? 16 : 1;
+    return (rows + panel - 1) / panel * panel;
 }
 
+/* Vectors are held as f32. */
 static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_map *map,
                             const struct rank_share *share, const struct tensor_ref *tensor,
-                            struct dealing dealing) {
+                            enum tensor_role role, enum dtype weights) {
+    const struct dealing dealing = dealings[role];
     if (dealing.unloaded) return 0;
     const int64_t part = dealt_size(spec, share, dealing.dimension);
     const bool whole = dealing.dimension == DEAL_NONE, by_columns = dealing.columns || dealing.vector;
     const int64_t rows = whole || by_columns ? tensor->rows : part;
     const int64_t cols = whole || !by_columns ? tensor->cols : part;
-    return rows * (int64_t)dtype_bytes(held_dtype(map, tensor, dealing), cols);
+    const int64_t unit = dealing.columns ? column_unit(map, dealing.dimension) : tensor->cols;
+    const enum dtype dtype = dealing.vector ? DTYPE_F32 : held_dtype(role, tensor->dtype, weights, unit);
+    return held_rows(dtype, rows) * (int64_t)dtype_bytes(dtype, cols);
 }
 
 /* Roles from TENSOR_ATTENTION_NORM on exist once per layer, the experts' once per layer and expert. */
 static int64_t role_bytes(const struct model_file *model, const struct shard_map *map,
-                          const struct rank_share *share, enum tensor_role role) {
+                          const struct rank_share *share, enum tensor_role role, enum dtype weights) {
     const struct model_spec *spec = model_file_spec(model);
     const int n_layers = role < TENSOR_ATTENTION_NORM ? 1 : spec->n_layers;
     const int n_experts = role < TENSOR_EXPERT_GATE ? 1 : spec->n_experts;
@@ -94,14 +97,14 @@ static int64_t role_bytes(const struct model_file *model, const struct shard_map
     for (int layer = 0; layer < n_layers; layer++) {
         for (int expert = 0; expert < n_experts; expert++) {
             const struct tensor_ref *tensor = model_file_tensor(model, role, layer, expert);
-            if (tensor) bytes += tensor_bytes(spec, map, share, tensor, dealings[role]);
+            if (tensor) bytes += tensor_bytes(spec, map, share, tensor, role, weights);
         }
     }
     return bytes;
 }
 
 static struct rank_share rank_share(const struct model_file *model, const struct shard_map *map, int rank,
-                                    enum dtype kv_type) {
+                                    enum dtype weights, enum dtype kv_type) {
     const struct model_spec *spec = model_file_spec(model);
     struct rank_share share = {
         .kv_heads = shard_map_kv_heads(map, rank),
@@ -111,7 +114,7 @@ static struct rank_share rank_share(const struct model_file *model, const struct
         .vocab_rows = shard_map_vocab(map, rank),
     };
     for (int role = 0; role < TENSOR_ROLE_COUNT; role++)
-        share.weight_bytes += role_bytes(model, map, &share, (enum tensor_role)role);
+        share.weight_bytes += role_bytes(model, map, &share, (enum tensor_role)role, weights);
     const int64_t n_kv_heads = shard_range_size(share.kv_heads);
     share.kv_bytes_per_token =
         2 * n_kv_heads * spec->n_layers * (int64_t)dtype_bytes(kv_type, spec->head_dim);
@@ -144,8 +147,8 @@ static struct shard_dims shard_dims(const struct model_spec *spec) {
     };
 }
 
-enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype kv_type,
-                               struct memory_plan **plan_out) {
+enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype weights,
+                               enum dtype kv_type, struct memory_plan **plan_out) {
     const struct shard_dims dims = shard_dims(model_file_spec(model));
     struct shard_map map;
     TRY(shard_map_create(&dims, n_ranks, &map));
@@ -153,7 +156,7 @@ enum status memory_plan_create(const struct model_file *model, int n_ranks, enum
     if (!plan) return FAIL(STATUS_NO_MEMORY, "out of memory for the plan of %d ranks", n_ranks);
     plan->n_ranks = n_ranks;
     for (int rank = 0; rank < n_ranks; rank++)
-        plan->ranks[rank] = rank_share(model, &map, rank, kv_type);
+        plan->ranks[rank] = rank_share(model, &map, rank, weights, kv_type);
     plan->total = sum_shares(&dims, plan);
     *plan_out = plan;
     return STATUS_OK;

@@ -33,8 +33,8 @@ struct memory_plan {
 };
 
 /* More ranks than KV heads: STATUS_BAD_INPUT. */
-NODISCARD enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype kv_type,
-                                         struct memory_plan **plan_out);
+NODISCARD enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype weights,
+                                         enum dtype kv_type, struct memory_plan **plan_out);
 void memory_plan_destroy(struct memory_plan *plan); /* NULL is allowed */
 
 /* Bytes on a host that holds the first so many ranks (later shares are no larger, but for rounding to

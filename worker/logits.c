@@ -28,6 +28,7 @@ struct summary {
 struct logits {
     struct comm *comm;
     const struct model_shard *shard;
+    struct linear *linear;
     int32_t n_held_rows;     /* hidden states kept since the last compute, for fetch */
     struct shard_range held; /* of these rows, the ones whose logits are in `values` */
     float *hidden;           /* [max_tokens, hidden_size] normed */
@@ -64,12 +65,13 @@ static enum status create_on_rank_0(struct logits *logits, int32_t max_tokens, s
     return ARENA_TAKE(memory, (size_t)n_ranks * STEP_MAX_CANDIDATES, &logits->merged);
 }
 
-enum status logits_create(struct comm *comm, const struct model_shard *shard, int32_t max_tokens,
-                          struct arena *memory, struct logits **logits_out) {
+enum status logits_create(struct comm *comm, const struct model_shard *shard, struct linear *linear,
+                          int32_t max_tokens, struct arena *memory, struct logits **logits_out) {
     struct logits *logits;
     TRY(ARENA_TAKE(memory, 1, &logits));
     logits->comm = comm;
     logits->shard = shard;
+    logits->linear = linear;
     logits->n_blocks_local = blocks_of(&shard->map, comm_rank(comm));
     TRY(ARENA_TAKE(memory, (size_t)max_tokens * (size_t)shard->spec->hidden_size, &logits->hidden));
     TRY(ARENA_TAKE(memory, ROWS_AT_ONCE * (size_t)shard_range_size(shard->vocab), &logits->values));
@@ -85,7 +87,8 @@ static void multiply(struct logits *logits, int32_t first_row, int32_t n_rows) {
     logits->held = (struct shard_range){first_row, (int64_t)first_row + n_rows};
     if (logits->shard->output.rows == 0) return;
     const float *x = logits->hidden + (int64_t)first_row * logits->shard->spec->hidden_size;
-    threads_matmul(logits->shard->kernels, &logits->shard->output, x, n_rows, logits->values);
+    linear_input(logits->linear, x, logits->shard->output.cols, n_rows);
+    linear_run(logits->linear, &(struct linear_product){&logits->shard->output, logits->values}, 1);
 }
 
 static struct block_sums sum_block(const struct kernels *kernels, const float *values, int64_t n,

@@ -17,12 +17,13 @@
 #include "cluster/comm.h"
 #include "cluster/step_plan.h"
 #include "worker/batch.h"
+#include "worker/linear.h"
 #include "worker/model_shard.h"
 
 struct logits;
 
-NODISCARD enum status logits_create(struct comm *comm, const struct model_shard *shard, int32_t max_tokens,
-                                    struct arena *memory, struct logits **logits_out);
+NODISCARD enum status logits_create(struct comm *comm, const struct model_shard *shard, struct linear *linear,
+                                    int32_t max_tokens, struct arena *memory, struct logits **logits_out);
 
 /* The rows that the batch asks for; x [batch->n_rows, hidden_size] is the residual stream after the last
  * layer. On rank 0 the result's rows are filled; they live until the next call. */

@@ -13,6 +13,7 @@ struct choice {
 struct mlp {
     const struct model_shard *shard;
     const struct kernels *kernels;
+    struct linear *linear;
     float *gate; /* [max_tokens, columns of this rank] */
     float *up;
 
@@ -33,13 +34,14 @@ static enum status create_mixture(const struct model_spec *spec, size_t max_toke
     return ARENA_TAKE(memory, max_tokens, &mlp->rows);
 }
 
-enum status mlp_create(const struct model_shard *shard, int32_t max_tokens, struct arena *memory,
-                       struct mlp **mlp_out) {
+enum status mlp_create(const struct model_shard *shard, struct linear *linear, int32_t max_tokens,
+                       struct arena *memory, struct mlp **mlp_out) {
     const struct model_spec *spec = shard->spec;
     struct mlp *mlp;
     TRY(ARENA_TAKE(memory, 1, &mlp));
     mlp->shard = shard;
     mlp->kernels = shard->kernels;
+    mlp->linear = linear;
     const int64_t columns = spec->n_experts > 0 ? shard->expert_size_local : shard->mlp_size_local;
     TRY(ARENA_TAKE(memory, (size_t)max_tokens * (size_t)columns, &mlp->gate));
     TRY(ARENA_TAKE(memory, (size_t)max_tokens * (size_t)columns, &mlp->up));
@@ -51,8 +53,9 @@ enum status mlp_create(const struct model_shard *shard, int32_t max_tokens, stru
 /* gate = silu(gate x) * up x */
 static void gate_and_up(struct mlp *mlp, const struct mlp_shard *weights, const float *x, int32_t n_tokens) {
     if (weights->gate.rows == 0) return;
-    threads_matmul(mlp->kernels, &weights->gate, x, n_tokens, mlp->gate);
-    threads_matmul(mlp->kernels, &weights->up, x, n_tokens, mlp->up);
+    linear_input(mlp->linear, x, weights->gate.cols, n_tokens);
+    linear_run(mlp->linear, (struct linear_product[]){{&weights->gate, mlp->gate}, {&weights->up, mlp->up}},
+               2);
     const int64_t columns = weights->gate.rows;
 #pragma omp parallel for if (threads_worthwhile(n_tokens * columns))
     for (int32_t token = 0; token < n_tokens; token++)
@@ -92,7 +95,8 @@ static void softmax(const struct kernels *kernels, float *logits, int64_t n) {
 
 static void route(struct mlp *mlp, const struct layer_shard *layer, const float *x, int32_t n_tokens) {
     const struct model_spec *spec = mlp->shard->spec;
-    threads_matmul(mlp->kernels, &layer->router, x, n_tokens, mlp->router);
+    linear_input(mlp->linear, x, layer->router.cols, n_tokens);
+    linear_run(mlp->linear, &(struct linear_product){&layer->router, mlp->router}, 1);
     for (int32_t token = 0; token < n_tokens; token++) {
         float *weights = mlp->router + (int64_t)token * spec->n_experts;
         softmax(mlp->kernels, weights, spec->n_experts);

@@ -10,13 +10,14 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "worker/linear.h"
 #include "worker/model_shard.h"
 #include "worker/residual.h"
 
 struct mlp;
 
-NODISCARD enum status mlp_create(const struct model_shard *shard, int32_t max_tokens, struct arena *memory,
-                                 struct mlp **mlp_out);
+NODISCARD enum status mlp_create(const struct model_shard *shard, struct linear *linear, int32_t max_tokens,
+                                 struct arena *memory, struct mlp **mlp_out);
 
 /* x [n_tokens, hidden_size], normed already. */
 void mlp_run(struct mlp *mlp, const struct layer_shard *layer, const float *x, int32_t n_tokens,

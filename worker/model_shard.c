@@ -5,12 +5,14 @@
 #include <string.h>
 
 #include "base/check.h"
-#include "base/progress.h"
+#include "modelfile/held_dtype.h"
+#include "worker/weight_reader.h"
 
 /* What loading passes from hand to hand. */
 struct loader {
     struct model_shard *shard;
-    struct progress progress;
+    enum dtype wanted;
+    struct weight_reader reader;
 };
 
 static const struct tensor_ref *tensor(const struct loader *loader, enum tensor_role role, int layer,
@@ -22,63 +24,26 @@ static struct shard_range whole(int64_t n) {
     return (struct shard_range){0, n};
 }
 
-static void count_read(struct loader *loader, size_t bytes) {
-    loader->shard->bytes_read += bytes;
-    progress_update(&loader->progress, loader->shard->bytes_read);
-}
-
-/* A part of a matrix in the file's dtype. */
-static enum status load_packed(struct loader *loader, const struct tensor_ref *ref, struct shard_range rows,
-                               struct shard_range cols, struct matrix *matrix) {
-    const size_t bytes = (size_t)matrix->rows * dtype_bytes(ref->dtype, matrix->cols);
-    unsigned char *data;
-    TRY(ARENA_TAKE(loader->shard->memory, bytes, &data));
-    TRY(model_file_read(loader->shard->file, ref, rows.begin, rows.end, cols.begin, cols.end, data));
-    matrix->data = data;
-    count_read(loader, bytes);
-    return STATUS_OK;
-}
-
-/* The same as f32, exactly: whole rows are read and the columns cut out. */
-static enum status load_converted(struct loader *loader, const struct tensor_ref *ref,
-                                  struct shard_range rows, struct shard_range cols, struct matrix *matrix) {
-    const size_t row_bytes = dtype_bytes(ref->dtype, ref->cols);
-    unsigned char *raw = malloc(row_bytes + (size_t)ref->cols * sizeof(float));
-    if (!raw) return FAIL(STATUS_NO_MEMORY, "out of memory for %s", ref->name);
-    float *row = (float *)(void *)raw, *data = NULL;
-    unsigned char *packed = raw + (size_t)ref->cols * sizeof(float);
-    enum status status = ARENA_TAKE(loader->shard->memory, (size_t)(matrix->rows * matrix->cols), &data);
-    for (int64_t i = 0; i < matrix->rows && status == STATUS_OK; i++) {
-        status = model_file_read(loader->shard->file, ref, rows.begin + i, rows.begin + i + 1, 0, ref->cols,
-                                 packed);
-        if (status != STATUS_OK) break;
-        loader->shard->kernels->load(packed, ref->dtype, ref->cols, row);
-        memcpy(data + i * matrix->cols, row + cols.begin, (size_t)matrix->cols * sizeof *data);
-        count_read(loader, row_bytes);
-    }
-    free(raw);
-    matrix->dtype = DTYPE_F32;
-    matrix->data = data;
-    return status;
-}
-
-/* Rows and columns of a matrix. Columns are dealt in multiples of `column_unit`; where that would cut a block
- * of a quantised type (heads narrower than a block), the matrix is held as f32: on every rank, for every P.
- */
-static enum status load_matrix(struct loader *loader, const struct tensor_ref *ref, struct shard_range rows,
-                               struct shard_range cols, int64_t column_unit, struct matrix *matrix_out) {
+/* Rows and columns of a matrix; columns are dealt in multiples of `column_unit`. */
+static enum status load_matrix(struct loader *loader, enum tensor_role role, int layer, int expert,
+                               struct shard_range rows, struct shard_range cols, int64_t column_unit,
+                               struct matrix *matrix_out) {
+    const struct tensor_ref *ref = tensor(loader, role, layer, expert);
+    const enum dtype held = held_dtype(role, ref->dtype, loader->wanted, column_unit);
     *matrix_out = (struct matrix){
-        .dtype = ref->dtype, .rows = shard_range_size(rows), .cols = shard_range_size(cols), .data = NULL};
+        .dtype = held, .rows = shard_range_size(rows), .cols = shard_range_size(cols), .data = NULL};
     if (matrix_out->rows == 0 || matrix_out->cols == 0) return STATUS_OK;
-    if (column_unit % dtype_layout(ref->dtype)->block_elements == 0)
-        return load_packed(loader, ref, rows, cols, matrix_out);
-    return load_converted(loader, ref, rows, cols, matrix_out);
+    unsigned char *data;
+    TRY(ARENA_TAKE(loader->shard->memory, weight_bytes(held, matrix_out->rows, matrix_out->cols), &data));
+    matrix_out->data = data;
+    return weight_read(&loader->reader, ref, rows, cols, held, data);
 }
 
-/* Whole rows. */
-static enum status load_rows(struct loader *loader, const struct tensor_ref *ref, struct shard_range rows,
-                             struct matrix *matrix_out) {
-    return load_matrix(loader, ref, rows, whole(ref->cols), ref->cols, matrix_out);
+/* All columns. */
+static enum status load_rows(struct loader *loader, enum tensor_role role, int layer, int expert,
+                             struct shard_range rows, struct matrix *matrix_out) {
+    const int64_t cols = tensor(loader, role, layer, expert)->cols;
+    return load_matrix(loader, role, layer, expert, rows, whole(cols), cols, matrix_out);
 }
 
 /* Elements [begin, end) of a vector, as f32. A missing optional vector stays NULL. */
@@ -113,11 +78,10 @@ static enum status load_attention(struct loader *loader, int layer_index, struct
     const struct shard_range kv = head_rows(spec, shard->first_kv_head, shard->n_kv_heads);
 
     TRY(load_vector(loader, TENSOR_ATTENTION_NORM, layer_index, hidden, &layer->attention_norm));
-    TRY(load_rows(loader, tensor(loader, TENSOR_Q, layer_index, 0), q, &layer->q));
-    TRY(load_rows(loader, tensor(loader, TENSOR_K, layer_index, 0), kv, &layer->k));
-    TRY(load_rows(loader, tensor(loader, TENSOR_V, layer_index, 0), kv, &layer->v));
-    TRY(load_matrix(loader, tensor(loader, TENSOR_O, layer_index, 0), hidden, q, shard->map.head_block,
-                    &layer->o));
+    TRY(load_rows(loader, TENSOR_Q, layer_index, 0, q, &layer->q));
+    TRY(load_rows(loader, TENSOR_K, layer_index, 0, kv, &layer->k));
+    TRY(load_rows(loader, TENSOR_V, layer_index, 0, kv, &layer->v));
+    TRY(load_matrix(loader, TENSOR_O, layer_index, 0, hidden, q, shard->map.head_block, &layer->o));
     TRY(load_vector(loader, TENSOR_Q_BIAS, layer_index, q, &layer->q_bias));
     TRY(load_vector(loader, TENSOR_K_BIAS, layer_index, kv, &layer->k_bias));
     TRY(load_vector(loader, TENSOR_V_BIAS, layer_index, kv, &layer->v_bias));
@@ -130,10 +94,9 @@ static enum status load_mlp(struct loader *loader, const enum tensor_role roles[
                             int expert, struct shard_range columns, int64_t column_unit,
                             struct mlp_shard *mlp_out) {
     const struct shard_range hidden = whole(loader->shard->spec->hidden_size);
-    TRY(load_rows(loader, tensor(loader, roles[0], layer_index, expert), columns, &mlp_out->gate));
-    TRY(load_rows(loader, tensor(loader, roles[1], layer_index, expert), columns, &mlp_out->up));
-    return load_matrix(loader, tensor(loader, roles[2], layer_index, expert), hidden, columns, column_unit,
-                       &mlp_out->down);
+    TRY(load_rows(loader, roles[0], layer_index, expert, columns, &mlp_out->gate));
+    TRY(load_rows(loader, roles[1], layer_index, expert, columns, &mlp_out->up));
+    return load_matrix(loader, roles[2], layer_index, expert, hidden, columns, column_unit, &mlp_out->down);
 }
 
 static enum status load_experts(struct loader *loader, int layer_index, struct shard_range columns,
@@ -146,8 +109,7 @@ static enum status load_experts(struct loader *loader, int layer_index, struct s
         TRY(load_mlp(loader, roles, layer_index, expert, columns, loader->shard->map.expert_block,
                      &experts[expert]));
     layer->experts = experts;
-    return load_rows(loader, tensor(loader, TENSOR_ROUTER, layer_index, 0), whole(spec->n_experts),
-                     &layer->router);
+    return load_rows(loader, TENSOR_ROUTER, layer_index, 0, whole(spec->n_experts), &layer->router);
 }
 
 static enum status load_layer(struct loader *loader, int layer_index, int rank, struct layer_shard *layer) {
@@ -180,7 +142,7 @@ static enum status load_all(struct loader *loader, int rank) {
     for (int layer = 0; layer < spec->n_layers; layer++)
         TRY(load_layer(loader, layer, rank, &shard->layers[layer]));
     TRY(load_vector(loader, TENSOR_FINAL_NORM, 0, whole(spec->hidden_size), &shard->final_norm));
-    TRY(load_rows(loader, tensor(loader, TENSOR_OUTPUT, 0, 0), shard->vocab, &shard->output));
+    TRY(load_rows(loader, TENSOR_OUTPUT, 0, 0, shard->vocab, &shard->output));
     TRY(load_rope(loader));
     arena_seal(shard->memory);
     return STATUS_OK;
@@ -208,18 +170,20 @@ static void take_ownership(struct model_shard *shard, int rank) {
 }
 
 enum status model_shard_load(const struct model_file *file, const struct shard_map *map, int rank,
-                             const struct kernels *kernels, struct model_shard **shard_out) {
+                             enum dtype wanted, const struct kernels *kernels,
+                             struct model_shard **shard_out) {
     struct model_shard *shard = calloc(1, sizeof *shard);
     if (!shard) return FAIL(STATUS_NO_MEMORY, "out of memory for the model's tables");
     *shard =
         (struct model_shard){.file = file, .spec = model_file_spec(file), .map = *map, .kernels = kernels};
     take_ownership(shard, rank);
 
-    struct loader loader = {.shard = shard};
-    progress_begin(&loader.progress, "loading", expected_bytes(shard), rank == 0);
+    struct loader loader = {.shard = shard, .wanted = wanted, .reader = {.file = file, .kernels = kernels}};
+    progress_begin(&loader.reader.progress, "loading", expected_bytes(shard), rank == 0);
     enum status status = arena_create("the model's weights", &shard->memory);
     if (status == STATUS_OK) status = load_all(&loader, rank);
-    progress_end(&loader.progress);
+    progress_end(&loader.reader.progress);
+    shard->bytes_read = loader.reader.bytes_read;
     if (status != STATUS_OK) {
         model_shard_destroy(shard);
         return status;

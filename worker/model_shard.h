@@ -4,7 +4,7 @@
  * hold its columns; norms, biases of whole-width outputs and the router are on every rank. Embedding rows
  * are read from the file as tokens come.
  *
- * Memory:  the shard owns its weights, in the file's dtype; vectors are converted to f32.
+ * Memory:  the shard owns its weights, in the type that modelfile/held_dtype.h says; vectors are f32.
  * Threads: read-only after load.
  * Ranks:   load is local (each rank reads its own parts); the caller agrees on its status. */
 #pragma once
@@ -61,9 +61,10 @@ struct model_shard {
     uint64_t bytes_read;
 };
 
-/* `file` must outlive the shard. */
+/* `file` must outlive the shard. `wanted`: the type of the matrices, as in modelfile/held_dtype.h. */
 NODISCARD enum status model_shard_load(const struct model_file *file, const struct shard_map *map, int rank,
-                                       const struct kernels *kernels, struct model_shard **shard_out);
+                                       enum dtype wanted, const struct kernels *kernels,
+                                       struct model_shard **shard_out);
 void model_shard_destroy(struct model_shard *shard); /* NULL is allowed */
 
 /* x [hidden_size]: the embedding of one token. `scratch` has room for one row in the file's dtype. */

@@ -5,11 +5,11 @@
 
 #include "base/timer.h"
 #include "cluster/allreduce.h"
-#include "worker/threads.h"
 
 struct residual {
     struct comm *comm;
     const struct kernels *kernels;
+    struct linear *linear;
     enum numerics numerics;
     int64_t hidden_size;
     int32_t n_tokens;
@@ -25,13 +25,14 @@ struct residual {
     float *partial_rows;
 };
 
-enum status residual_create(struct comm *comm, const struct kernels *kernels, enum numerics numerics,
-                            int32_t max_tokens, int32_t hidden_size, struct arena *memory,
-                            struct residual **residual_out) {
+enum status residual_create(struct comm *comm, const struct kernels *kernels, struct linear *linear,
+                            enum numerics numerics, int32_t max_tokens, int32_t hidden_size,
+                            struct arena *memory, struct residual **residual_out) {
     struct residual *residual;
     TRY(ARENA_TAKE(memory, 1, &residual));
     residual->comm = comm;
     residual->kernels = kernels;
+    residual->linear = linear;
     residual->numerics = numerics;
     residual->hidden_size = hidden_size;
     const size_t rows = (size_t)max_tokens, cols = (size_t)hidden_size;
@@ -62,12 +63,13 @@ void residual_begin(struct residual *residual, int32_t n_tokens) {
 void residual_add_product(struct residual *residual, const struct matrix *w, int64_t block, const float *x) {
     const int32_t n = residual->n_tokens;
     if (w->cols == 0) return; /* this rank owns none of the summed dimension */
+    linear_input(residual->linear, x, w->cols, n);
     if (residual->numerics == NUMERICS_REPRODUCIBLE) {
-        threads_matmul_exact(residual->kernels, w, block, x, NULL, n, residual->exact,
-                             bad_counts(residual, residual->exact, n));
+        linear_run_exact(residual->linear, w, block, NULL, residual->exact,
+                         bad_counts(residual, residual->exact, n));
         return;
     }
-    threads_matmul(residual->kernels, w, x, n, residual->partial_rows);
+    linear_run(residual->linear, &(struct linear_product){w, residual->partial_rows}, 1);
     residual->kernels->add(residual->partial_rows, n * residual->hidden_size, residual->partial);
 }
 
@@ -94,15 +96,16 @@ static void scatter_fast(struct residual *residual, const float *scale, const in
 void residual_add_scaled(struct residual *residual, const struct matrix *w, int64_t block, const float *x,
                          const float *scale, const int32_t *rows, int32_t n_rows) {
     if (w->cols == 0 || n_rows == 0) return;
+    linear_input(residual->linear, x, w->cols, n_rows);
     if (residual->numerics == NUMERICS_REPRODUCIBLE) {
         memset(residual->exact_rows, 0,
                (size_t)n_rows * ((size_t)residual->hidden_size + 1) * sizeof(int64_t));
-        threads_matmul_exact(residual->kernels, w, block, x, scale, n_rows, residual->exact_rows,
-                             bad_counts(residual, residual->exact_rows, n_rows));
+        linear_run_exact(residual->linear, w, block, scale, residual->exact_rows,
+                         bad_counts(residual, residual->exact_rows, n_rows));
         scatter_exact(residual, rows, n_rows);
         return;
     }
-    threads_matmul(residual->kernels, w, x, n_rows, residual->partial_rows);
+    linear_run(residual->linear, &(struct linear_product){w, residual->partial_rows}, 1);
     scatter_fast(residual, scale, rows, n_rows);
 }
 

@@ -17,10 +17,11 @@
 #include "cluster/comm.h"
 #include "cluster/engine.h"
 #include "kernels/kernels.h"
+#include "worker/linear.h"
 
 struct residual;
 
-NODISCARD enum status residual_create(struct comm *comm, const struct kernels *kernels,
+NODISCARD enum status residual_create(struct comm *comm, const struct kernels *kernels, struct linear *linear,
                                       enum numerics numerics, int32_t max_tokens, int32_t hidden_size,
                                       struct arena *memory, struct residual **residual_out);
 

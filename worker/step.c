@@ -75,9 +75,9 @@ static void project_heads(struct worker *worker, int32_t layer_index) {
     const struct layer_shard *layer = &shard->layers[layer_index];
     struct activations *act = &worker->act;
     const int32_t n_rows = worker->batch.n_rows;
-    threads_matmul(worker->kernels, &layer->q, act->normed, n_rows, act->q);
-    threads_matmul(worker->kernels, &layer->k, act->normed, n_rows, act->k);
-    threads_matmul(worker->kernels, &layer->v, act->normed, n_rows, act->v);
+    linear_input(worker->linear, act->normed, layer->q.cols, n_rows);
+    linear_run(worker->linear,
+               (struct linear_product[]){{&layer->q, act->q}, {&layer->k, act->k}, {&layer->v, act->v}}, 3);
 #pragma omp parallel for if (threads_worthwhile(n_rows * (layer->q.rows + layer->k.rows)))
     for (int32_t b = 0; b < worker->batch.n_blocks; b++) {
         const struct batch_block *block = &worker->batch.blocks[b];

@@ -86,8 +86,8 @@ static enum status start_threads(struct worker *worker, int32_t *n_threads_out) 
 
 static enum status load_shard(struct worker *worker, const struct shard_map *map) {
     const double begin = timer_seconds();
-    TRY(comm_agree(worker->comm, model_shard_load(worker->file, map, comm_rank(worker->comm), worker->kernels,
-                                                  &worker->shard)));
+    TRY(comm_agree(worker->comm, model_shard_load(worker->file, map, comm_rank(worker->comm),
+                                                  worker->config.weights, worker->kernels, &worker->shard)));
     const struct model_shard *shard = worker->shard;
     log_rank(1, "read %.1f MB in %.2f s: heads %d-%d, KV heads %d-%d, %lld MLP columns, %lld vocabulary rows",
              (double)shard->bytes_read / 1e6, timer_seconds() - begin, shard->first_head,
@@ -195,6 +195,16 @@ static enum status create_selection(struct worker *worker) {
     return ARENA_TAKE(worker->memory, slots + 1, &worker->selection.message_offsets);
 }
 
+/* Columns of the widest product. */
+static int64_t widest_input(const struct model_shard *shard) {
+    const int64_t widths[] = {shard->spec->hidden_size, (int64_t)shard->n_heads * shard->spec->head_dim,
+                              shard->mlp_size_local, shard->expert_size_local};
+    int64_t widest = 0;
+    for (size_t i = 0; i < sizeof widths / sizeof *widths; i++)
+        if (widths[i] > widest) widest = widths[i];
+    return widest;
+}
+
 static enum status create_reports(struct worker *worker) {
     const size_t n_ranks = (size_t)comm_size(worker->comm);
     TRY(ARENA_TAKE(worker->memory, n_ranks, &worker->reports));
@@ -224,10 +234,11 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
     TRY(create_selection(worker));
     TRY(batch_create(max_tokens, worker->memory, &worker->batch));
     TRY(attention_create(&attention, worker->kernels, worker->memory, &worker->attention));
-    TRY(residual_create(worker->comm, worker->kernels, worker->config.numerics, max_tokens,
+    TRY(linear_create(worker->kernels, max_tokens, widest_input(shard), worker->memory, &worker->linear));
+    TRY(residual_create(worker->comm, worker->kernels, worker->linear, worker->config.numerics, max_tokens,
                         shard->spec->hidden_size, worker->memory, &worker->residual));
-    TRY(mlp_create(shard, max_tokens, worker->memory, &worker->mlp));
-    TRY(logits_create(worker->comm, shard, max_tokens, worker->memory, &worker->logits));
+    TRY(mlp_create(shard, worker->linear, max_tokens, worker->memory, &worker->mlp));
+    TRY(logits_create(worker->comm, shard, worker->linear, max_tokens, worker->memory, &worker->logits));
     TRY(create_reports(worker));
     arena_seal(worker->memory);
     return STATUS_OK;

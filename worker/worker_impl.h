@@ -8,6 +8,7 @@
 #include "kvshard/kv_policy.h"
 #include "worker/attention.h"
 #include "worker/batch.h"
+#include "worker/linear.h"
 #include "worker/logits.h"
 #include "worker/mlp.h"
 #include "worker/model_shard.h"
@@ -44,6 +45,7 @@ struct worker {
     const struct kernels *kernels;
 
     struct arena *memory; /* everything below */
+    struct linear *linear;
     struct attention *attention;
     struct residual *residual;
     struct mlp *mlp;

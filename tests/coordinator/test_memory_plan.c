@@ -63,7 +63,7 @@ static void test_known_model(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, 1, DTYPE_F16, &plan), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_OK);
     const int64_t layer = 2 * 64 * 64 + 2 * 32 * 64 + 3 * 172 * 64 + 2 * 64;
     assert_int_equal(plan->total.weight_bytes, 4 * (512 * 64 + 5 * layer + 64));
     assert_int_equal(plan->total.kv_bytes_per_token, 2 * 5 * 4 * 8 * 2);
@@ -81,7 +81,7 @@ static void test_one_rank_holds_the_files(void **state) {
         int64_t unloaded = 0; /* the embedding, where it is not the output matrix too */
         if (!model_file_spec(model)->tied_embeddings)
             unloaded = ref_bytes(model_file_tensor(model, TENSOR_TOKEN_EMBEDDING, 0, 0));
-        assert_int_equal(memory_plan_create(model, 1, DTYPE_F32, &plan), STATUS_OK);
+        assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
         assert_int_equal(plan->total.weight_bytes, file_bytes(model) - unloaded);
         memory_plan_destroy(plan);
         model_file_close(model);
@@ -120,7 +120,7 @@ static bool cuts_no_block(const struct model_file *model, const struct memory_pl
 
 static void check_shares(const struct model_file *model, const struct memory_plan *one, int n_ranks) {
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, n_ranks, DTYPE_F32, &plan), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, n_ranks, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
     if (cuts_no_block(model, plan))
         assert_int_equal(plan->total.weight_bytes,
                          one->total.weight_bytes + (n_ranks - 1) * replicated_bytes(model));
@@ -140,7 +140,7 @@ static void test_shares_add_up(void **state) {
     for (int i = 0; i < N_MODELS; i++) {
         struct model_file *model = open_model(models[i]);
         struct memory_plan *one = NULL;
-        assert_int_equal(memory_plan_create(model, 1, DTYPE_F32, &one), STATUS_OK);
+        assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
         for (int n_ranks = 2; n_ranks <= model_file_spec(model)->n_kv_heads; n_ranks++)
             check_shares(model, one, n_ranks);
         memory_plan_destroy(one);
@@ -152,7 +152,7 @@ static void test_too_many_ranks(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, 5, DTYPE_F16, &plan), STATUS_BAD_INPUT);
+    assert_int_equal(memory_plan_create(model, 5, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_BAD_INPUT);
     assert_string_equal(status_message(), "5 ranks cannot share the 4 KV heads of this model: run at most 4");
     assert_null(plan);
     model_file_close(model);

@@ -9,6 +9,7 @@
 static inline struct engine_config fixture_config(const char *policy, int32_t budget) {
     struct engine_config config = {
         .n_threads = 1,
+        .weights = DTYPE_COUNT,
         .kv_dtype = DTYPE_F32,
         .sliding_window = -1,
         .max_slots = 4,

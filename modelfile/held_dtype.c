@@ -1,0 +1,20 @@
+#include "modelfile/held_dtype.h"
+
+#include <stdbool.h>
+
+static double bytes_per_weight(enum dtype dtype) {
+    const struct dtype_layout *layout = dtype_layout(dtype);
+    return (double)layout->block_bytes / layout->block_elements;
+}
+
+static bool fits(enum dtype dtype, int64_t column_unit) {
+    return column_unit % dtype_layout(dtype)->block_elements == 0;
+}
+
+enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t column_unit) {
+    if (wanted != DTYPE_COUNT && role != TENSOR_ROUTER) {
+        const enum dtype target = role == TENSOR_OUTPUT ? DTYPE_Q8_0 : wanted;
+        if (fits(target, column_unit) && bytes_per_weight(target) < bytes_per_weight(stored)) return target;
+    }
+    return fits(stored, column_unit) ? stored : DTYPE_F32;
+}

@@ -1,0 +1,19 @@
+/* modelfile/held_dtype.h - in which type a rank holds a matrix of the model.
+ *
+ * The one place that decides, for the workers that load and for the plan that counts bytes.
+ *
+ * Memory:  none.
+ * Threads: any.
+ * Ranks:   local; the same on every rank and for every number of ranks. */
+#pragma once
+
+#include <stdint.h>
+
+#include "base/dtype.h"
+#include "modelfile/model_file.h"
+
+/* `wanted`: the type to quantise to while loading, or DTYPE_COUNT for the file's own. A matrix that is
+ * smaller in the file stays as it is; so does the router, and the output matrix goes no lower than Q8_0: both
+ * choose among close alternatives. `column_unit`: columns are dealt to ranks in multiples of this; all
+ * columns where only rows are dealt. A quantised block that this would cut is held as f32. */
+enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t column_unit);
