@@ -74,13 +74,14 @@ static enum status initialise_mpi(int *argc, char ***argv) {
                 "one that communicates: use a library built with MPI_THREAD_FUNNELED");
 }
 
-static int count_ranks_on_this_host(const struct comm *comm) {
-    MPI_Comm host;
-    int n_ranks;
+static void find_alike_on_this_host(const struct comm *comm, uint64_t key, int *n_out, int *position_out) {
+    MPI_Comm host, alike;
     COMM_MUST(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host));
-    COMM_MUST(comm, MPI_Comm_size(host, &n_ranks));
+    COMM_MUST(comm, MPI_Comm_split(host, (int)(key & INT_MAX), comm->rank, &alike));
+    COMM_MUST(comm, MPI_Comm_size(alike, n_out));
+    COMM_MUST(comm, MPI_Comm_rank(alike, position_out));
+    COMM_MUST(comm, MPI_Comm_free(&alike));
     COMM_MUST(comm, MPI_Comm_free(&host));
-    return n_ranks;
 }
 
 static void join(struct comm *comm) {
@@ -89,7 +90,8 @@ static void join(struct comm *comm) {
     COMM_MUST(comm, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
     COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world)); /* inherits the handler */
     COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->overlap));
-    comm->ranks_on_this_host = count_ranks_on_this_host(comm);
+    int position;
+    find_alike_on_this_host(comm, 0, &comm->ranks_on_this_host, &position);
 }
 
 static enum status take_scratch(struct comm *comm) {
@@ -149,6 +151,12 @@ int comm_size(const struct comm *comm) {
 
 int comm_ranks_on_this_host(const struct comm *comm) {
     return comm->ranks_on_this_host;
+}
+
+void comm_alike_on_this_host(struct comm *comm, uint64_t key, int *n_out, int *position_out) {
+    *n_out = 1;
+    *position_out = 0;
+    if (comm->size > 1) find_alike_on_this_host(comm, key, n_out, position_out);
 }
 
 static void broadcast_from(struct comm *comm, int root, void *data, size_t size) {

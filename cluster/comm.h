@@ -45,6 +45,10 @@ void comm_broadcast_patient(struct comm *comm, void *data, size_t size);
  * manifest") and the first rank that differs from rank 0. */
 NODISCARD enum status comm_same(struct comm *comm, uint64_t value, const char *what);
 
+/* How many ranks of this host bring the same key, and how many of them come before this one. Keys are told
+ * apart by 31 bits of theirs. */
+void comm_alike_on_this_host(struct comm *comm, uint64_t key, int *n_out, int *position_out);
+
 /* Variable-size blocks to rank 0, in rank order. sizes [comm_size] bytes per rank, the same on all ranks;
  * `gathered` has room for their sum, and is read on rank 0 only (NULL elsewhere). */
 void comm_gather(struct comm *comm, const void *data, const size_t *sizes, void *gathered);

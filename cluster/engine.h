@@ -11,6 +11,7 @@
 #include "base/dtype.h"
 #include "base/status.h"
 #include "cluster/allreduce.h"
+#include "cluster/binding.h"
 #include "cluster/step_plan.h"
 
 enum numerics { NUMERICS_REPRODUCIBLE, NUMERICS_FAST };
@@ -22,6 +23,7 @@ struct engine_config {
     int32_t n_threads; /* per rank; 0: the cores of the host shared between its ranks */
     enum numerics numerics;
     enum allreduce_choice allreduce;
+    enum binding_choice binding;
     enum dtype weights; /* quantise matrices to this while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_dtype;
     int64_t context_length; /* 0: the model's */

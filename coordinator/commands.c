@@ -25,6 +25,7 @@ enum status command_engine_config(const struct config *config, struct engine_con
         .n_threads = config->threads,
         .numerics = config->numerics,
         .allreduce = config->allreduce,
+        .binding = config->bind,
         .weights = config->weights,
         .kv_dtype = config->kv_type,
         .context_length = config->context,

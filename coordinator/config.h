@@ -41,6 +41,7 @@ struct config {
     int32_t threads;        /* 0: the host's cores shared between its ranks */
     enum numerics numerics; /* reproducible, fast */
     enum allreduce_choice allreduce;
+    enum binding_choice bind;
     enum dtype weights;     /* to quantise to while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_type;     /* f32, f16, bf16 */
     int64_t context;        /* 0: the model's */

@@ -47,6 +47,8 @@ static const struct option_choice numerics_choices[] = {
 static const struct option_choice allreduce_choices[] = {
     {"auto", ALLREDUCE_AUTO}, {"mpi", ALLREDUCE_MPI}, {"shared", ALLREDUCE_SHARED}, {0}};
 
+static const struct option_choice bind_choices[] = {{"auto", BINDING_AUTO}, {"none", BINDING_NONE}, {0}};
+
 static const struct option_choice kv_type_choices[] = {
     {"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {0}};
 
@@ -154,6 +156,10 @@ static const struct option options[] = {
     {"threads", .letter = 't', .kind = OPTION_INT32, FIELD(threads), .initial = "0",
      .initial_doc = "the host's cores, shared between its ranks", .min = 1, .max = 1024, .metavar = "N",
      .doc = "threads of each rank", .commands = ENGINE, .group = GROUP_ENGINE},
+    {"bind", .kind = OPTION_CHOICE, FIELD(bind), .choices = bind_choices, .initial = "auto",
+     .metavar = "HOW",
+     .doc = "auto keeps each thread to its part of the cores that mpirun left the ranks, none to no core",
+     .commands = ENGINE, .group = GROUP_ENGINE},
     {"context", .letter = 'c', .kind = OPTION_INT64, FIELD(context), .initial = "0",
      .initial_doc = "the model's own", .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "N",
      .doc = "tokens a sequence can hold, prompt included", .commands = ENGINE | PLAN, .group = GROUP_ENGINE},

@@ -9,6 +9,7 @@
 #include "base/log.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
+#include "cluster/binding.h"
 #include "cluster/topology.h"
 #include "worker/memory_read.h"
 #include "worker/worker_impl.h"
@@ -81,6 +82,18 @@ static enum status start_threads(struct worker *worker, int32_t *n_threads_out) 
     if (topology_warning(&topology, worker->config.n_threads, n_ranks_on_host, warning))
         log_warn("%s", warning);
     *n_threads_out = n_threads;
+    return STATUS_OK;
+}
+
+/* From here on each thread keeps to its cores, and what it touches first lies near them. */
+static enum status bind_threads(struct worker *worker, int32_t n_threads) {
+    struct binding *binding;
+    TRY(binding_create(worker->comm, n_threads, worker->config.binding, &binding));
+    int n_refused = 0;
+#pragma omp parallel reduction(+ : n_refused)
+    n_refused += !binding_apply(binding, omp_get_thread_num());
+    log_rank(1, "%s%s", binding_text(binding), n_refused ? ", but the system does not permit it" : "");
+    binding_destroy(binding);
     return STATUS_OK;
 }
 
@@ -255,6 +268,7 @@ static enum status set_up(struct worker *worker) {
     worker->kernels = agree_on_kernels(comm);
     int32_t n_threads = 1;
     TRY(comm_agree(comm, start_threads(worker, &n_threads)));
+    TRY(bind_threads(worker, n_threads));
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);
