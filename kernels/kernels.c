@@ -28,12 +28,16 @@ int kernels_best_level(void) {
 }
 
 #elif defined CAUCUS_KERNELS_NEON
+#include <asm/hwcap.h>
+#include <sys/auxv.h>
 
-static const struct kernels *const levels[] = {&kernels_ref, &kernels_neon};
+enum { LEVEL_REF, LEVEL_NEON, LEVEL_NEON_DOTPROD };
 
-/* Every AArch64 has what the NEON set asks for. */
+static const struct kernels *const levels[] = {&kernels_ref, &kernels_neon, &kernels_neon_dotprod};
+
+/* Every AArch64 has NEON. */
 int kernels_best_level(void) {
-    return 1;
+    return getauxval(AT_HWCAP) & HWCAP_ASIMDDP ? LEVEL_NEON_DOTPROD : LEVEL_NEON;
 }
 
 #else /* a machine that has no vector set yet */

@@ -47,7 +47,7 @@ struct q8_rows { /* [n_rows, cols], cols a multiple of QUANT_BLOCK */
 enum { ATTEND_CHUNK = 128 }; /* list entries of one partial of attention */
 
 struct kernels {
-    const char *name; /* "ref", "avx2", "avx512" */
+    const char *name; /* "ref", "avx2", "avx512", "neon", "neon_dotprod" */
 
     /* Weights of a float type: y[t, r] = dot(w[r, :], x[t, :]) for rows [row_begin, row_end) of w.
      * x [n_tokens, x_stride], y [n_tokens, y_stride]; y is indexed by the same r. */
@@ -126,8 +126,8 @@ struct kernels {
     void (*store)(const float *x, int64_t n, enum dtype dtype, void *target);
 };
 
-/* How far this machine goes: 0 ref, 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL, VNNI). Ranks agree
- * on the lowest. */
+/* How far this machine goes: 0 ref; then 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL, VNNI) on
+ * x86-64, 1 neon, 2 neon_dotprod on AArch64. Ranks agree on the lowest. */
 int kernels_best_level(void);
 
 /* The table of a level that this machine can run. */

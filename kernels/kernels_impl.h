@@ -13,6 +13,7 @@ extern const struct kernels kernels_ref;
 extern const struct kernels kernels_avx2;
 extern const struct kernels kernels_avx512;
 extern const struct kernels kernels_neon;
+extern const struct kernels kernels_neon_dotprod;
 
 /* Below this the inverse of a block's scale might not be finite. */
 #define QUANT_MIN 0x1p-100f

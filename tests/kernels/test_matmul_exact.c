@@ -110,13 +110,30 @@ static void columns_may_be_dealt_out_in_any_way(void **state) {
         }
 }
 
-/* One weight of 1 and one activation: what the grid makes of a value. Returns the count of bad. */
+/* Weights of 1 and activations of one value: what the grid makes of it. There are as many rows as vectors
+ * take at once and one more, and all must come out alike. Returns the count of bad. */
 static int64_t place(const struct kernels *kernels, float value, const float *scale, int64_t *sum) {
-    const float one = 1;
-    const struct matrix w = {DTYPE_F32, 1, 1, &one};
-    int64_t bad = 0;
-    kernels->matmul_exact(&w, 0, 1, 1, &value, 1, scale, 1, sum, 1, &bad);
-    return bad;
+    enum { N_ROWS = 17, N_TOKENS = 5 };
+    float ones[N_ROWS], x[N_TOKENS], scales[N_TOKENS];
+    int64_t sums[N_TOKENS][N_ROWS], bad[N_TOKENS] = {0};
+    for (int r = 0; r < N_ROWS; r++)
+        ones[r] = 1;
+    for (int t = 0; t < N_TOKENS; t++) {
+        x[t] = value;
+        scales[t] = scale ? *scale : 1;
+        for (int r = 0; r < N_ROWS; r++)
+            sums[t][r] = *sum;
+    }
+    const struct matrix w = {DTYPE_F32, N_ROWS, 1, ones};
+    kernels->matmul_exact(&w, 0, N_ROWS, 1, x, 1, scale ? scales : NULL, N_TOKENS, sums[0], N_ROWS, bad);
+    for (int t = 0; t < N_TOKENS; t++) {
+        assert_int_equal(bad[t], bad[0]);
+        for (int r = 0; r < N_ROWS; r++)
+            assert_int_equal(sums[t][r], sums[0][0]);
+    }
+    *sum = sums[0][0];
+    assert_int_equal(bad[0] % N_ROWS, 0);
+    return bad[0] / N_ROWS;
 }
 
 static void values_are_rounded_to_even(void **state) {

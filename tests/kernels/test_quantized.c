@@ -144,6 +144,22 @@ static void quantize_is_within_half_a_step(void **state) {
     free_q8_rows(&row);
 }
 
+static void activations_round_to_even(void **state) {
+    (void)state;
+    float x[QUANT_BLOCK];
+    for (int i = 0; i < QUANT_BLOCK; i++)
+        x[i] = (float)i - 15.5f;
+    x[31] = 127; /* so that the scale is 1 */
+    for (int level = 0; level <= vector_levels(); level++) {
+        struct q8_rows row = new_q8_rows(1, QUANT_BLOCK);
+        kernels_at_level(level)->quantize(x, 0, &row);
+        assert_true(row.scales[0] == 1);
+        for (int i = 0; i < 31; i++) /* -15.5 -> -16, -14.5 -> -14, … */
+            assert_int_equal(row.values[i], 2 * ((i - 16 + (i & 1)) / 2));
+        free_q8_rows(&row);
+    }
+}
+
 enum { ROWS_MAX = 70, TOKENS_MAX = 11 };
 
 static void draw_product_case(struct draw *draw, enum dtype dtype, enum flavour flavour,
@@ -315,6 +331,7 @@ int main(void) {
         cmocka_unit_test(packing_keeps_every_weight),
         cmocka_unit_test(quantize_equals_ref),
         cmocka_unit_test(quantize_is_within_half_a_step),
+        cmocka_unit_test(activations_round_to_even),
         cmocka_unit_test(products_equal_ref),
         cmocka_unit_test(ref_is_the_product),
         cmocka_unit_test(exact_sums_do_not_depend_on_sets_or_ranks),
