@@ -19,6 +19,12 @@ test_packages=(
     python3 python3-numpy                       # random models
 )
 
+# shellcheck disable=SC2034 # read by tools/test
+aarch64_packages=(
+    gcc-aarch64-linux-gnu libc6-dev-arm64-cross # NEON's kernels are cross-compiled,
+    qemu-user                                   # their tests emulated
+)
+
 # install_missing PACKAGE...: nothing is asked of apt where all are there.
 install_missing() {
     local package missing=()
