@@ -20,8 +20,8 @@ extern char **environ;
 
 /* What rank 0 tells everybody at the start. */
 struct start {
-    bool runs_model;
-    struct engine_config engine;
+    int32_t n_engines; /* 0: nothing for the others to do */
+    int32_t verbosity;
 };
 
 static enum status dispatch_without_model(const struct config *config, int n_ranks) {
@@ -35,6 +35,7 @@ static enum status dispatch_without_model(const struct config *config, int n_ran
     case COMMAND_NONE:
     case COMMAND_RUN:
     case COMMAND_SCORE:
+    case COMMAND_BENCH:
         break;
     }
     return FAIL(STATUS_INTERNAL, "this command runs the model");
@@ -52,39 +53,53 @@ static enum status run_without_model(const struct config *config, int n_ranks) {
     return STATUS_OK;
 }
 
-static enum status run_with_model(struct comm *comm, const struct config *config, const struct start *start) {
-    struct worker *worker;
-    TRY(worker_create(comm, &start->engine, &worker));
+static enum status dispatch_with_model(const struct config *config, int32_t index,
+                                       const struct engine *engine) {
+    if (config->command == COMMAND_BENCH) return command_bench(config, index, engine);
+    return config->command == COMMAND_RUN ? command_run(config, engine) : command_score(config, engine);
+}
+
+/* Rank 0's part of the `index`-th engine, or any other's. */
+static enum status drive(struct comm *comm, const struct config *config, int32_t index,
+                         struct worker *worker) {
+    if (comm_rank(comm) != 0) return worker_serve(worker);
+    const struct engine engine = worker_engine(worker);
+    const enum status status = dispatch_with_model(config, index, &engine);
+    const enum status stopped = worker_stop(worker);
+    return status == STATUS_OK ? stopped : status;
+}
+
+static enum status run_with_model(struct comm *comm, const struct config *config, int32_t index) {
+    struct engine_config engine = {0};
     enum status status = STATUS_OK;
-    if (comm_rank(comm) == 0) {
-        const struct engine engine = worker_engine(worker);
-        status =
-            config->command == COMMAND_RUN ? command_run(config, &engine) : command_score(config, &engine);
-        const enum status stopped = worker_stop(worker);
-        if (status == STATUS_OK) status = stopped;
-    } else {
-        status = worker_serve(worker);
-    }
+    if (comm_rank(comm) == 0) status = command_engine_config(config, index, &engine);
+    TRY(comm_agree(comm, status));
+    comm_broadcast(comm, &engine, sizeof engine);
+    struct worker *worker;
+    TRY(worker_create(comm, &engine, &worker));
+    status = drive(comm, config, index, worker);
     worker_destroy(worker);
     return comm_agree(comm, status);
+}
+
+static enum status parse(int argc, char **argv, struct config *config, struct start *start) {
+    TRY(config_parse(argc, argv, environ, config));
+    start->verbosity = config->verbosity;
+    if (config->help || config->version) return STATUS_OK;
+    start->n_engines = command_engines(config);
+    return start->n_engines > 0 ? command_check(config) : STATUS_OK;
 }
 
 static enum status run(struct comm *comm, int argc, char **argv, struct config *config) {
     struct start start = {0};
     enum status status = STATUS_OK;
-    if (comm_rank(comm) == 0) {
-        status = config_parse(argc, argv, environ, config);
-        if (status == STATUS_OK && !config->help && !config->version &&
-            command_needs_engine(config->command)) {
-            start.runs_model = true;
-            status = command_check(config);
-            if (status == STATUS_OK) status = command_engine_config(config, &start.engine);
-        }
-    }
+    if (comm_rank(comm) == 0) status = parse(argc, argv, config, &start);
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);
-    log_install(comm_rank(comm), start.runs_model ? start.engine.verbosity : config->verbosity);
-    if (start.runs_model) return run_with_model(comm, config, &start);
+    log_install(comm_rank(comm), start.verbosity);
+    for (int32_t i = 0; i < start.n_engines; i++)
+        TRY(run_with_model(comm, config, i));
+    if (start.n_engines > 0) return STATUS_OK;
     if (comm_rank(comm) == 0) status = run_without_model(config, comm_size(comm));
     return comm_agree(comm, status);
 }

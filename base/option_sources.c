@@ -71,8 +71,17 @@ static const struct option *find_letter(const struct arguments *arguments, char 
     return NULL;
 }
 
+/* "-pg": a name of two letters may stand behind one dash. */
+static const struct option *find_two_letters(const struct arguments *arguments, const char *argument) {
+    if (strlen(argument) != 3) return NULL;
+    const struct option *option = options_find(arguments->options, argument + 1).option;
+    return option && option->commands & 1u << arguments->command ? option : NULL;
+}
+
 /* -x, -xVALUE, or several flags -xyz */
 static enum status parse_letters(struct arguments *arguments, const char *argument) {
+    const struct option *two_letters = find_two_letters(arguments, argument);
+    if (two_letters) return take_value(arguments, (struct option_match){.option = two_letters}, NULL);
     for (const char *letter = argument + 1; *letter; letter++) {
         const struct option_match match = {.option = find_letter(arguments, *letter)};
         if (!match.option) return fail_unknown(arguments, argument, argument + 1);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/integer_range.h"
 #include "base/utf8.h"
 
 /* What every parser below is given. */
@@ -158,9 +159,12 @@ static enum status append_text(struct arena *arena, const struct value *value, s
     return STATUS_OK;
 }
 
+static enum status fail_too_many(const struct value *value) {
+    return FAIL(STATUS_BAD_INPUT, "%s: more than %d numbers", value->label, (int)value->option->capacity);
+}
+
 static enum status append_int32(const struct value *value, int64_t number, int32_t *vector, int32_t *n) {
-    if (*n == value->option->capacity)
-        return FAIL(STATUS_BAD_INPUT, "%s: more than %d numbers", value->label, (int)value->option->capacity);
+    if (*n == value->option->capacity) return fail_too_many(value);
     vector[(*n)++] = (int32_t)number;
     return STATUS_OK;
 }
@@ -173,15 +177,38 @@ static enum status append_int64(struct arena *arena, int64_t number, int64_t **l
     return STATUS_OK;
 }
 
+/* One part of a list of ranges. */
+static enum status append_range(struct arena *arena, const struct value *value, const char *begin,
+                                size_t size, int64_t **list, size_t *n) {
+    struct integer_range range;
+    if (!integer_range_parse(begin, size, &range))
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s: '%s' is no list of whole numbers and ranges (1-4, 0-100+25, 512-4096*2)",
+                    value->label, value->text);
+    TRY(check_limits(value, (double)range.first));
+    TRY(check_limits(value, (double)range.last));
+    int64_t number = range.first;
+    do {
+        if (*n == (size_t)value->option->capacity) return fail_too_many(value);
+        TRY(append_int64(arena, number, list, n));
+    } while (integer_range_next(&range, &number));
+    return STATUS_OK;
+}
+
+static enum status append_part(struct arena *arena, const struct value *value, const char *begin,
+                               const char *end, void *field, void *count) {
+    if (value->option->kind == OPTION_INT64_RANGES)
+        return append_range(arena, value, begin, (size_t)(end - begin), field, count);
+    int64_t number = 0;
+    TRY(parse_integer(value, begin, end, &number));
+    if (value->option->kind == OPTION_INT32_VECTOR) return append_int32(value, number, field, count);
+    return append_int64(arena, number, field, count);
+}
+
 static enum status append_integers(struct arena *arena, const struct value *value, void *field, void *count) {
     for (const char *begin = value->text;;) {
         const char *comma = strchrnul(begin, ',');
-        int64_t number = 0;
-        TRY(parse_integer(value, begin, comma, &number));
-        if (value->option->kind == OPTION_INT32_VECTOR)
-            TRY(append_int32(value, number, field, count));
-        else
-            TRY(append_int64(arena, number, field, count));
+        TRY(append_part(arena, value, begin, comma, field, count));
         if (!*comma) return STATUS_OK;
         begin = comma + 1;
     }
@@ -225,6 +252,7 @@ enum status option_value_parse(struct options *options, const struct option *opt
         return append_text(options->arena, &value, field);
     case OPTION_INT32_VECTOR:
     case OPTION_INT64_LIST:
+    case OPTION_INT64_RANGES:
         return append_integers(options->arena, &value, field, count);
     }
     return FAIL(STATUS_INTERNAL, "%s: an option of no known kind", label);
@@ -236,5 +264,5 @@ void option_value_clear(struct options *options, const struct option *option) {
     if (option->kind == OPTION_COUNT) *(int32_t *)field = 0;
     if (option->kind == OPTION_TEXT_LIST) *(struct text_list *)field = (struct text_list){0};
     if (option->kind == OPTION_INT32_VECTOR) *(int32_t *)count = 0;
-    if (option->kind == OPTION_INT64_LIST) *(size_t *)count = 0;
+    if (option->kind == OPTION_INT64_LIST || option->kind == OPTION_INT64_RANGES) *(size_t *)count = 0;
 }

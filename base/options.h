@@ -30,6 +30,7 @@ enum option_kind {                /* the field */
                    OPTION_TEXT_LIST,    /* struct text_list; repeated, each like OPTION_TEXT */
                    OPTION_INT32_VECTOR, /* int32_t [capacity], int32_t at count_offset; comma-separated */
                    OPTION_INT64_LIST,   /* int64_t *, size_t at count_offset; comma-separated */
+                   OPTION_INT64_RANGES, /* likewise, each part a base/integer_range.h */
 };
 
 struct text_list {
@@ -49,7 +50,7 @@ struct option {
     enum option_kind kind;
     size_t offset;       /* of the field in the target */
     size_t count_offset; /* lists of numbers: of the field with their number */
-    int32_t capacity;    /* OPTION_INT32_VECTOR */
+    int32_t capacity;    /* OPTION_INT32_VECTOR, OPTION_INT64_RANGES: most numbers */
     double min, max;     /* numbers, both allowed; max INFINITY: as much as the field holds */
     const struct option_choice *choices;
     const char *initial;     /* as a user would write it, but not held to the bounds; NULL: zero */
@@ -100,8 +101,9 @@ bool options_is_set(const struct options *options, const struct option *option);
 NODISCARD enum status options_set(struct options *options, struct option_match match, const char *value,
                                   const char *label);
 
-/* A whole source: GNU style arguments (--name VALUE, --name=VALUE, -xVALUE, -vv, --), or the variables with
- * the table's prefix (an empty one counts as unset). `command` is the bit number of the command that runs. */
+/* A whole source: GNU style arguments (--name VALUE, --name=VALUE, -xVALUE, -vv, --, and -xy for an option
+ * whose whole name is xy), or the variables with the table's prefix (an empty one counts as unset). `command`
+ * is the bit number of the command that runs. */
 NODISCARD enum status options_parse_arguments(struct options *options, int command, int argc,
                                               const char *const *argv);
 NODISCARD enum status options_parse_environment(struct options *options, const char *const *environment);

@@ -32,7 +32,12 @@ void progress_update(struct progress *progress, uint64_t done) {
     progress->shown = true;
 }
 
-void progress_end(struct progress *progress) {
+void progress_hide(struct progress *progress) {
     if (progress->shown) fputs("\r\033[K", stderr);
+    progress->shown = false;
+}
+
+void progress_end(struct progress *progress) {
+    progress_hide(progress);
     progress->visible = false;
 }

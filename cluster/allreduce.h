@@ -19,8 +19,8 @@ enum allreduce_choice {
     ALLREDUCE_SHARED, /* through the shared window always */
 };
 
-/* Chooses the algorithms; a later call keeps them. Without this call MPI does everything. One rank alone: nothing
- * happens. Takes a few ms for measuring, more where ranks exceed cores; -v shows the figures.
+/* Chooses the algorithms; a later call keeps them. Without this call MPI does everything. One rank alone:
+ * nothing happens. Takes a few ms for measuring, more where ranks exceed cores; -v shows the figures.
  * ALLREDUCE_SHARED where the ranks have no shared memory: STATUS_BAD_INPUT. */
 NODISCARD enum status allreduce_set_up(struct comm *comm, enum allreduce_choice choice);
 

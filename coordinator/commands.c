@@ -5,13 +5,16 @@
 
 #include "base/file.h"
 #include "base/numbers.h"
+#include "coordinator/bench_plan.h"
 
-bool command_needs_engine(enum command command) {
-    return command == COMMAND_RUN || command == COMMAND_SCORE;
+int32_t command_engines(const struct config *config) {
+    if (config->command == COMMAND_BENCH) return bench_plan_engines(config);
+    return config->command == COMMAND_RUN || config->command == COMMAND_SCORE;
 }
 
 enum status command_check(const struct config *config) {
     if (config->command == COMMAND_SCORE) return command_score_check(config);
+    if (config->command == COMMAND_BENCH) return bench_plan_check(config);
     return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
 }
 
@@ -20,27 +23,36 @@ static enum status copy_text(const char *option, const char *text, size_t room, 
     return FAIL(STATUS_BAD_INPUT, "--%s: at most %zu bytes are allowed", option, room - 1);
 }
 
-enum status command_engine_config(const struct config *config, struct engine_config *engine_out) {
+static struct bench_engine engine_choice(const struct config *config, int32_t index) {
+    if (config->command == COMMAND_BENCH) return bench_plan_engine(config, index);
+    struct bench_engine choice = {.budget = config->budget, .n_threads = config->threads};
+    snprintf(choice.policy, sizeof choice.policy, "%s", config->policy);
+    return choice;
+}
+
+enum status command_engine_config(const struct config *config, int32_t index,
+                                  struct engine_config *engine_out) {
+    const struct bench_engine choice = engine_choice(config, index);
     struct engine_config engine = {
-        .n_threads = config->threads,
+        .n_threads = choice.n_threads,
         .numerics = config->numerics,
         .allreduce = config->allreduce,
         .binding = config->bind,
         .weights = config->weights,
         .kv_dtype = config->kv_type,
-        .context_length = config->context,
+        .context_length = config->command == COMMAND_BENCH ? bench_plan_context(config) : config->context,
         .sliding_window = config->sliding_window,
         .max_slots = config->parallel,
         /* every sequence may decode in every step */
         .max_step_tokens = (int32_t)larger_i64(config->batch_tokens, config->parallel),
         .verbosity = config->verbosity,
-        .budget = config->budget,
+        .budget = choice.budget,
         .recent_ratio = config->recent_ratio,
         .n_sinks = config->sinks,
         .n_select_layers = config->n_select_layers,
     };
     TRY(copy_text("model", config->model, sizeof engine.model_path, engine.model_path));
-    TRY(copy_text("policy", config->policy, sizeof engine.policy, engine.policy));
+    memcpy(engine.policy, choice.policy, sizeof engine.policy);
     memcpy(engine.select_layers, config->select_layers, sizeof engine.select_layers);
     *engine_out = engine;
     return STATUS_OK;

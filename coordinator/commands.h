@@ -5,17 +5,19 @@
  * Ranks:   rank 0 only. Commands that need the model running get an engine; the others work alone. */
 #pragma once
 
-#include <stdbool.h>
+#include <stdint.h>
 
 #include "base/status.h"
 #include "cluster/engine.h"
 #include "coordinator/config.h"
 
-/* Does the command run the model? */
-bool command_needs_engine(enum command command);
+/* How often the command runs the model: 0 where it works alone, several times for bench, each time with
+ * another engine. */
+int32_t command_engines(const struct config *config);
 
-/* What the workers are told about the configuration. */
-NODISCARD enum status command_engine_config(const struct config *config, struct engine_config *engine_out);
+/* What the workers of the `index`-th engine are told about the configuration. */
+NODISCARD enum status command_engine_config(const struct config *config, int32_t index,
+                                            struct engine_config *engine_out);
 
 /* Of a command that needs the engine, before the model is loaded: files that cannot be read or written, and
  * what the configuration's own checks leave to the command. */
@@ -24,6 +26,7 @@ NODISCARD enum status command_check(const struct config *config);
 NODISCARD enum status command_run(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score_check(const struct config *config);
+NODISCARD enum status command_bench(const struct config *config, int32_t index, const struct engine *engine);
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);

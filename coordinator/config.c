@@ -30,6 +30,21 @@ static enum status parse_command(int argc, char *const *argv, enum command *comm
     return fail_unknown_command(argv[1]);
 }
 
+static enum status check_lists(const struct config *config) {
+    for (size_t i = 0; i < config->n_budgets; i++)
+        if (config->budgets[i] < (int64_t)config->sinks + 2)
+            return FAIL(STATUS_BAD_INPUT, "--budget %lld is below --sinks %d + 2: no room is left to choose",
+                        (long long)config->budgets[i], (int)config->sinks);
+    if (config->command == COMMAND_BENCH) return STATUS_OK;
+    if (config->n_budgets > 1)
+        return FAIL(STATUS_BAD_INPUT, "--budget: one number is wanted; only bench takes several");
+    if (config->n_thread_counts > 1)
+        return FAIL(STATUS_BAD_INPUT, "--threads: one number is wanted; only bench takes several");
+    if (strlen(config->policy) < ENGINE_NAME_MAX) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--policy: the value has %zu bytes; at most %d are allowed",
+                strlen(config->policy), ENGINE_NAME_MAX - 1);
+}
+
 /* What depends on more than one option. */
 static enum status check_together(const struct config *config) {
     if (config->command == COMMAND_NONE)
@@ -38,9 +53,7 @@ static enum status check_together(const struct config *config) {
         return FAIL(STATUS_BAD_INPUT,
                     "no model given; name a Hugging Face folder or a .gguf file with -m PATH "
                     "or CAUCUS_MODEL");
-    if (config->budget < (int64_t)config->sinks + 2)
-        return FAIL(STATUS_BAD_INPUT, "--budget %d is below --sinks %d + 2: no room is left to choose",
-                    (int)config->budget, (int)config->sinks);
+    TRY(check_lists(config));
     if (config->json && !config->thinking_output)
         return FAIL(STATUS_BAD_INPUT,
                     "--no-thinking-output has no place beside --json, whose text is the whole answer");
@@ -74,6 +87,8 @@ static enum status read_sources(struct config *config, struct options *options, 
     TRY(options_parse_environment(options, environment));
     TRY(options_parse_arguments(options, config->command, argc, argv));
     config->parallel = sequences_side_by_side(config);
+    config->budget = (int32_t)config->budgets[0];
+    config->threads = (int32_t)config->thread_counts[0];
     return check_together(config);
 }
 

@@ -21,12 +21,15 @@ enum command {
     COMMAND_NONE, /* `caucus --help`, `caucus --version` */
     COMMAND_RUN,
     COMMAND_SCORE,
+    COMMAND_BENCH,
     COMMAND_TOKENIZE,
     COMMAND_PLAN,
     COMMAND_INSPECT,
 };
 
 enum { CONFIG_MAX_PARALLEL = 64 };
+
+enum bench_format { BENCH_MARKDOWN, BENCH_CSV, BENCH_JSON, BENCH_JSON_LINES };
 
 struct config {
     enum command command;
@@ -38,7 +41,9 @@ struct config {
 
     /* model and engine */
     const char *model;      /* never NULL, but for help and version */
-    int32_t threads;        /* 0: the host's cores shared between its ranks */
+    int32_t threads;        /* 0: the host's cores shared between its ranks; the first of … */
+    int64_t *thread_counts; /* several for bench only */
+    size_t n_thread_counts;
     enum numerics numerics; /* reproducible, fast */
     enum allreduce_choice allreduce;
     enum binding_choice bind;
@@ -50,8 +55,10 @@ struct config {
     int32_t parallel; /* --parallel: sequences side by side, at least 1; unless said as many as prompts */
 
     /* policy */
-    const char *policy;
-    int32_t budget;
+    const char *policy; /* bench: several, comma-separated */
+    int32_t budget;     /* the first of … */
+    int64_t *budgets;   /* several for bench only */
+    size_t n_budgets;
     double recent_ratio;
     int32_t sinks;
     int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
@@ -84,6 +91,20 @@ struct config {
     const char *output;        /* JSONL; "-" is standard output */
     int64_t *logits_positions; /* --logits I,J,… */
     size_t n_logits_positions;
+
+    /* bench */
+    int64_t *prompt_sizes; /* -p; 0: no such test */
+    size_t n_prompt_sizes;
+    int64_t *generation_sizes; /* -n; likewise */
+    size_t n_generation_sizes;
+    struct text_list prompt_and_generation; /* --pg "P,N" */
+    int64_t *depths;                        /* -d */
+    size_t n_depths;
+    bool sweep_depth;   /* instead: generation only, at depths that double up to the context */
+    bool prefill_depth; /* reach a depth by reading tokens, not by random keys and values */
+    int32_t repetitions;
+    bool warmup;
+    enum bench_format bench_format;
 
     /* tokenize */
     bool decode;        /* ids to text */

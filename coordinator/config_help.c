@@ -31,6 +31,21 @@ static const struct command_text texts[] = {
          .examples =
              "  mpirun -n 2 caucus score -m models/stories260K --input in.jsonl --output out.jsonl\n"
              "  caucus score -m Qwen3-8B --policy lessismore --budget 512 --logits 0,99 < in.jsonl\n"},
+    [COMMAND_BENCH] =
+        {.name = "bench",
+         .summary = "how fast, and how near to what memory can give",
+         .usage = "-m MODEL [OPTION]...",
+         .about =
+             "Times reading a prompt (ppN) and generating (tgN) as llama-bench does, with random tokens.\n"
+             "Numbers may be lists and ranges: 1,2  1-4  0-1024+256  512-32768*2. So may --policy (a list),\n"
+             "--budget and --threads: each choice gets an engine of its own. A test's share is what it\n"
+             "reads, weights and attended keys and values, of what all threads together can read from\n"
+             "memory; that is measured before and after each test. Resident memory is the rank's that has\n"
+             "most, and what it has beyond weights and KV pages in use. Unless -c says otherwise the context\n"
+             "is as long as the tests need.",
+         .examples =
+             "  mpirun -n 2 caucus bench -m model.gguf -p 512 -n 128 -t 1\n"
+             "  caucus bench -m model.gguf -p 0 -n 64 -d 4096-32768*2 --policy full,lessismore -o json\n"},
     [COMMAND_TOKENIZE] =
         {.name = "tokenize",
          .summary = "text to token ids and back",

@@ -6,19 +6,23 @@
 enum {
     RUN = 1 << COMMAND_RUN,
     SCORE = 1 << COMMAND_SCORE,
+    BENCH = 1 << COMMAND_BENCH,
     TOKENIZE = 1 << COMMAND_TOKENIZE,
     PLAN = 1 << COMMAND_PLAN,
     INSPECT = 1 << COMMAND_INSPECT,
     NONE = 1 << COMMAND_NONE,
-    ENGINE = RUN | SCORE,
-    ALL = RUN | SCORE | TOKENIZE | PLAN | INSPECT,
+    ENGINE = RUN | SCORE | BENCH,
+    ALL = RUN | SCORE | BENCH | TOKENIZE | PLAN | INSPECT,
 };
+
+enum { MOST_OF_A_LIST = 256 };
 
 enum group {
     GROUP_MODEL,
     GROUP_TEXT,
     GROUP_CHAT,
     GROUP_GENERATION,
+    GROUP_TESTS,
     GROUP_POLICY,
     GROUP_ENGINE,
     GROUP_OUTPUT,
@@ -26,19 +30,18 @@ enum group {
 };
 
 static const char *const group_names[] = {
-    [GROUP_MODEL] = "Model",           [GROUP_TEXT] = "Input",       [GROUP_CHAT] = "Chat",
-    [GROUP_GENERATION] = "Generation", [GROUP_POLICY] = "Attention", [GROUP_ENGINE] = "Engine",
-    [GROUP_OUTPUT] = "Output",         [GROUP_GENERAL] = "General",  NULL,
+    [GROUP_MODEL] = "Model",     [GROUP_TEXT] = "Input",
+    [GROUP_CHAT] = "Chat",       [GROUP_GENERATION] = "Generation",
+    [GROUP_TESTS] = "Tests",     [GROUP_POLICY] = "Attention",
+    [GROUP_ENGINE] = "Engine",   [GROUP_OUTPUT] = "Output",
+    [GROUP_GENERAL] = "General", NULL,
 };
 
 static const char *const command_names[] = {
-    [COMMAND_NONE] = "caucus",
-    [COMMAND_RUN] = "run",
-    [COMMAND_SCORE] = "score",
-    [COMMAND_TOKENIZE] = "tokenize",
-    [COMMAND_PLAN] = "plan",
-    [COMMAND_INSPECT] = "inspect",
-    NULL,
+    [COMMAND_NONE] = "caucus",       [COMMAND_RUN] = "run",
+    [COMMAND_SCORE] = "score",       [COMMAND_BENCH] = "bench",
+    [COMMAND_TOKENIZE] = "tokenize", [COMMAND_PLAN] = "plan",
+    [COMMAND_INSPECT] = "inspect",   NULL,
 };
 
 static const struct option_choice numerics_choices[] = {
@@ -46,6 +49,9 @@ static const struct option_choice numerics_choices[] = {
 
 static const struct option_choice allreduce_choices[] = {
     {"auto", ALLREDUCE_AUTO}, {"mpi", ALLREDUCE_MPI}, {"shared", ALLREDUCE_SHARED}, {0}};
+
+static const struct option_choice bench_format_choices[] = {
+    {"md", BENCH_MARKDOWN}, {"csv", BENCH_CSV}, {"json", BENCH_JSON}, {"jsonl", BENCH_JSON_LINES}, {0}};
 
 static const struct option_choice bind_choices[] = {{"auto", BINDING_AUTO}, {"none", BINDING_NONE}, {0}};
 
@@ -135,13 +141,38 @@ static const struct option options[] = {
     {"ignore-eos", .kind = OPTION_FLAG, FIELD(ignore_eos), .doc = "go on after the model's end tokens",
      .commands = RUN, .group = GROUP_GENERATION},
 
-    {"policy", .kind = OPTION_TEXT, FIELD(policy), .initial = "full", .min = 1, .max = ENGINE_NAME_MAX - 1,
+    {"n-prompt", .letter = 'p', .kind = OPTION_INT64_RANGES, COUNTED(prompt_sizes),
+     .capacity = MOST_OF_A_LIST, .initial = "512", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
+     .doc = "tokens of a prompt to read; 0: no such test", .commands = BENCH, .group = GROUP_TESTS},
+    {"n-gen", .letter = 'n', .kind = OPTION_INT64_RANGES, COUNTED(generation_sizes),
+     .capacity = MOST_OF_A_LIST, .initial = "128", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
+     .doc = "tokens to generate; 0: no such test", .commands = BENCH, .group = GROUP_TESTS},
+    {"pg", .kind = OPTION_TEXT_LIST, FIELD(prompt_and_generation), .min = 1, .metavar = "P,N",
+     .doc = "read P tokens and generate N, timed together; may be repeated", .commands = BENCH,
+     .group = GROUP_TESTS},
+    {"n-depth", "fill-kv", .letter = 'd', .kind = OPTION_INT64_RANGES, COUNTED(depths),
+     .capacity = MOST_OF_A_LIST, .initial = "0", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
+     .doc = "tokens in the cache before each test: random keys and values, which take no time",
+     .commands = BENCH, .group = GROUP_TESTS},
+    {"prefill-depth", .kind = OPTION_FLAG, FIELD(prefill_depth),
+     .doc = "reach that depth by reading so many tokens", .commands = BENCH, .group = GROUP_TESTS},
+    {"sweep-depth", .kind = OPTION_FLAG, FIELD(sweep_depth),
+     .doc = "generation only, at depths that double from 512 up to the context", .commands = BENCH,
+     .group = GROUP_TESTS},
+    {"repetitions", .letter = 'r', .kind = OPTION_INT32, FIELD(repetitions), .initial = "5", .min = 1,
+     .max = 10000, .metavar = "N", .doc = "how often each test is timed", .commands = BENCH,
+     .group = GROUP_TESTS},
+    {"warmup", .kind = OPTION_FLAG, FIELD(warmup), .initial = "true",
+     .doc = "leave out the run before each test that is not timed", .commands = BENCH, .group = GROUP_TESTS},
+
+    {"policy", .kind = OPTION_TEXT, FIELD(policy), .initial = "full", .min = 1, .max = 1023,
      .metavar = "NAME",
      .doc = "which cached tokens a decode step reads: full (all of them), lessismore (one set that all "
             "heads of all ranks agree on)",
      .commands = ENGINE, .group = GROUP_POLICY},
-    {"budget", .kind = OPTION_INT32, FIELD(budget), .initial = "2048", .min = 1, .max = MAX_TOKEN_COUNT,
-     .metavar = "K", .doc = "tokens that a sparse policy reads; at least sinks + 2", .commands = ENGINE,
+    {"budget", .kind = OPTION_INT64_RANGES, COUNTED(budgets), .capacity = MOST_OF_A_LIST, .initial = "2048",
+     .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "K",
+     .doc = "tokens that a sparse policy reads; at least sinks + 2", .commands = ENGINE,
      .group = GROUP_POLICY},
     {"recent-ratio", .kind = OPTION_FLOAT, FIELD(recent_ratio), .initial = "0.25", .max = 1, .metavar = "R",
      .doc = "share of the budget kept for the latest tokens", .commands = ENGINE, .group = GROUP_POLICY},
@@ -153,9 +184,10 @@ static const struct option options[] = {
      .doc = "layers that choose the set for those after them, ascending, counted from 0", .commands = ENGINE,
      .group = GROUP_POLICY},
 
-    {"threads", .letter = 't', .kind = OPTION_INT32, FIELD(threads), .initial = "0",
-     .initial_doc = "the host's cores, shared between its ranks", .min = 1, .max = 1024, .metavar = "N",
-     .doc = "threads of each rank", .commands = ENGINE, .group = GROUP_ENGINE},
+    {"threads", .letter = 't', .kind = OPTION_INT64_RANGES, COUNTED(thread_counts),
+     .capacity = MOST_OF_A_LIST, .initial = "0", .initial_doc = "the host's cores, shared between its ranks",
+     .min = 1, .max = 1024, .metavar = "N", .doc = "threads of each rank", .commands = ENGINE,
+     .group = GROUP_ENGINE},
     {"bind", .kind = OPTION_CHOICE, FIELD(bind), .choices = bind_choices, .initial = "auto",
      .metavar = "HOW",
      .doc = "auto keeps each thread to its part of the cores that mpirun left the ranks, none to no core",
@@ -188,9 +220,12 @@ static const struct option options[] = {
      .group = GROUP_ENGINE},
     {"parallel", .kind = OPTION_INT32, FIELD(parallel), .initial = "0",
      .initial_doc = "as many as there are prompts, up to 64", .min = 1, .max = CONFIG_MAX_PARALLEL,
-     .metavar = "N", .doc = "sequences computed side by side", .commands = ENGINE | PLAN,
+     .metavar = "N", .doc = "sequences computed side by side", .commands = RUN | SCORE | PLAN,
      .group = GROUP_ENGINE},
 
+    {"output-format", .letter = 'o', .kind = OPTION_CHOICE, FIELD(bench_format),
+     .choices = bench_format_choices, .initial = "md", .metavar = "FORMAT",
+     .doc = "a table, or llama-bench's fields and ours", .commands = BENCH, .group = GROUP_OUTPUT},
     {"json", .kind = OPTION_FLAG, FIELD(json), .doc = "print one JSON object instead of text",
      .commands = RUN | TOKENIZE | PLAN | INSPECT, .group = GROUP_OUTPUT},
     {"logprobs", .kind = OPTION_INT32, FIELD(logprobs), .initial = "-1", .initial_doc = "none", .max = 256,

@@ -73,7 +73,7 @@ static enum status set_scalar(struct reader *reader, struct option_match match, 
 
 static bool is_list(const struct option *option) {
     return option->kind == OPTION_TEXT_LIST || option->kind == OPTION_INT32_VECTOR ||
-           option->kind == OPTION_INT64_LIST;
+           option->kind == OPTION_INT64_LIST || option->kind == OPTION_INT64_RANGES;
 }
 
 static enum status set_list(struct reader *reader, struct option_match match, const char *label) {
