@@ -1,5 +1,7 @@
 #include "cluster/allreduce.h"
 
+#include <string.h>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "cluster/allreduce_impl.h"
@@ -12,10 +14,19 @@ const struct allreduce_algorithm *allreduce_algorithm(int index) {
     return all_algorithms[index];
 }
 
-enum status allreduce_set_up(struct comm *comm, enum allreduce_choice choice) {
-    if (comm->window) return STATUS_OK; /* set up for an engine before this one */
+/* What was set up for an engine before this one. */
+static void forget_choice(struct comm *comm) {
+    CHECK(comm->minimum.n == 0);
+    shared_window_destroy(comm->window);
+    comm->window = NULL;
+    memset(comm->exact_algorithm, 0, sizeof comm->exact_algorithm);
+    memset(comm->float_algorithm, 0, sizeof comm->float_algorithm);
+}
+
+enum status allreduce_set_up(struct comm *comm, enum allreduce_choice choice, bool crowded) {
+    forget_choice(comm);
     if (comm->size == 1 || choice == ALLREDUCE_MPI) return STATUS_OK;
-    if (!shared_window_create(comm, &comm->window)) {
+    if (!shared_window_create(comm, crowded, &comm->window)) {
         if (choice == ALLREDUCE_AUTO) {
             log_info(1, "the ranks share no memory: MPI adds their parts");
             return STATUS_OK;

@@ -3,11 +3,12 @@
  * Ranks of one host pass their parts through shared memory, or through MPI where that was measured to be
  * faster; ranks of several hosts through MPI. Cost: alpha-beta, P ranks, n elements; see allreduce_impl.h.
  *
- * Memory:  the shared window is made by allreduce_set_up and lives until comm_close.
+ * Memory:  the shared window is made by allreduce_set_up and lives until its next call or comm_close.
  * Threads: main thread only.
  * Ranks:   collective. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,10 +20,11 @@ enum allreduce_choice {
     ALLREDUCE_SHARED, /* through the shared window always */
 };
 
-/* Chooses the algorithms; a later call keeps them. Without this call MPI does everything. One rank alone:
- * nothing happens. Takes a few ms for measuring, more where ranks exceed cores; -v shows the figures.
- * ALLREDUCE_SHARED where the ranks have no shared memory: STATUS_BAD_INPUT. */
-NODISCARD enum status allreduce_set_up(struct comm *comm, enum allreduce_choice choice);
+/* Chooses the algorithms, anew with each call; without one MPI does everything. One rank alone: nothing
+ * happens. Takes a few ms for measuring, more where ranks exceed cores; -v shows the figures. `crowded`: this
+ * rank's threads have not a core each, so that one who waits should give way at once; it may differ between
+ * ranks. ALLREDUCE_SHARED where the ranks have no shared memory: STATUS_BAD_INPUT. */
+NODISCARD enum status allreduce_set_up(struct comm *comm, enum allreduce_choice choice, bool crowded);
 
 /* Exact: integer sums do not depend on order or rank count. */
 void allreduce_sum_i64(struct comm *comm, int64_t *values, size_t n);

@@ -12,9 +12,9 @@ struct binding {
     hwloc_cpuset_t allowed; /* what the launcher left this rank */
     bool loaded;
     bool bound;
-    int n_cores;
+    int n_cores;           /* of those */
     int n_ranks, position; /* among those that were left the same cores */
-    int n_threads;
+    int n_threads;         /* 0 until all ranks have come so far */
     char text[TEXT_MAX];
 };
 
@@ -106,22 +106,22 @@ enum status binding_create(struct comm *comm, int n_threads, enum binding_choice
 
 void binding_destroy(struct binding *binding) {
     if (!binding) return;
+    if (binding->n_threads > 0) hwloc_set_cpubind(binding->machine, binding->allowed, HWLOC_CPUBIND_THREAD);
     if (binding->loaded) hwloc_topology_destroy(binding->machine);
     hwloc_bitmap_free(binding->allowed);
     free(binding);
 }
 
 bool binding_apply(const struct binding *binding, int thread) {
-    if (!binding->bound) return true;
+    const struct core_range all = {0, binding->n_cores};
+    const struct core_range own =
+        binding_slice(binding->n_cores, binding->n_ranks, binding->position, binding->n_threads, thread);
     hwloc_cpuset_t set = hwloc_bitmap_alloc();
     if (!set) return false;
-    add_cores(
-        binding,
-        binding_slice(binding->n_cores, binding->n_ranks, binding->position, binding->n_threads, thread),
-        set);
+    add_cores(binding, binding->bound ? own : all, set);
     const bool done = hwloc_set_cpubind(binding->machine, set, HWLOC_CPUBIND_THREAD) == 0;
     hwloc_bitmap_free(set);
-    return done;
+    return done || !binding->bound;
 }
 
 const char *binding_text(const struct binding *binding) {

@@ -7,7 +7,7 @@
  * and NUMA node, so neighbours in a slice are neighbours in the machine, and memory that a thread touches
  * first stays near it.
  *
- * Memory:  create allocates; destroy frees. What is bound stays bound.
+ * Memory:  create allocates; destroy frees.
  * Threads: create on the main thread before the first parallel region; apply on each thread for itself.
  * Ranks:   create is collective; the rest is local. */
 #pragma once
@@ -25,9 +25,12 @@ struct binding;
  * system shares time better than any fixed rule. */
 NODISCARD enum status binding_create(struct comm *comm, int n_threads, enum binding_choice choice,
                                      struct binding **binding_out);
-void binding_destroy(struct binding *binding); /* NULL is allowed */
 
-/* Binds the calling thread. Where that is not permitted, as in some containers, it runs on as before: false.
+/* Gives the calling thread back what the launcher left the rank; other threads stay where they are until they
+ * apply another binding. NULL is allowed. */
+void binding_destroy(struct binding *binding);
+
+/* Binds the calling thread, or unbinds it where nobody is bound. Where that is not permitted, as in some containers, it runs on as before: false.
  */
 bool binding_apply(const struct binding *binding, int thread);
 

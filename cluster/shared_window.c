@@ -5,7 +5,6 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Another process sees an atomic only if it takes no lock: the lock would be private. */
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics work between processes");
@@ -14,7 +13,11 @@ enum {
     PAGE_BYTES = 4096,
     COUNTER_BYTES = 128, /* two cache lines: x86 fetches them in pairs */
     WINDOW_BYTES_MAX = 16 << 20,
-    SPINS = 1000, /* 10-40 µs: longer than a decode step's ranks are apart, shorter than a time slice */
+
+    /* How often to look before giving way between looks. With a core for each thread a millisecond: who gives
+     * way to some other program does not get the core back before its time slice ends. */
+    SPINS = 50000,
+    SPINS_CROWDED = 50,
 };
 
 /* A piece of a sum stays within the second-level cache; a minimum of so many words is published whole. */
@@ -100,7 +103,7 @@ static void clear_own_part(struct shared_window *window) {
     COMM_MUST(window->comm, MPI_Win_sync(window->window));
 }
 
-bool shared_window_create(struct comm *comm, struct shared_window **window_out) {
+bool shared_window_create(struct comm *comm, bool crowded, struct shared_window **window_out) {
     if (comm->ranks_on_this_host < comm->size) return false; /* true of all ranks or of none */
     struct shared_window *window = calloc(1, sizeof *window);
     int ready = window != NULL;
@@ -108,7 +111,7 @@ bool shared_window_create(struct comm *comm, struct shared_window **window_out) 
     if (ready) {
         window->comm = comm;
         window->window = MPI_WIN_NULL;
-        window->spins = comm->size > sysconf(_SC_NPROCESSORS_ONLN) ? 0 : SPINS;
+        window->spins = crowded ? SPINS_CROWDED : SPINS;
         size_slots(window);
         ready = allocate(window);
     }

@@ -29,8 +29,9 @@ enum shared_lane { SHARED_LANE_SUM, SHARED_LANE_MINIMUM, SHARED_LANES };
 
 struct shared_window;
 
-/* False where MPI cannot give the window (ranks on several hosts, /dev/shm too small): on all ranks alike. */
-bool shared_window_create(struct comm *comm, struct shared_window **window_out);
+/* False where MPI cannot give the window (ranks on several hosts, /dev/shm too small): on all ranks alike.
+ * `crowded`: see allreduce_set_up. */
+bool shared_window_create(struct comm *comm, bool crowded, struct shared_window **window_out);
 void shared_window_destroy(struct shared_window *window); /* collective; NULL is allowed */
 
 size_t shared_window_slot_bytes(const struct shared_window *window, enum shared_lane lane);

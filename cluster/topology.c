@@ -54,6 +54,10 @@ int topology_default_threads(const struct topology *topology, int n_ranks_on_hos
     return share < topology->n_cores_bound ? share : topology->n_cores_bound;
 }
 
+bool topology_crowded(const struct topology *topology, int n_threads, int n_ranks_on_host) {
+    return n_threads > topology->n_cores_bound || n_threads > topology->n_cores_host / n_ranks_on_host;
+}
+
 bool topology_warning(const struct topology *topology, int n_threads, int n_ranks_on_host,
                       char text[TOPOLOGY_WARNING_MAX]) {
     const int n_bound = topology->n_cores_bound;

@@ -22,6 +22,9 @@ NODISCARD enum status topology_read(struct topology *topology_out);
 /* This rank's share: the cores of the host divided by its ranks, but not more than it is bound to. >= 1. */
 int topology_default_threads(const struct topology *topology, int n_ranks_on_host);
 
+/* Have the threads of the host's ranks, so many each, not a core each? */
+bool topology_crowded(const struct topology *topology, int n_threads, int n_ranks_on_host);
+
 /* True, and a sentence with its cure in `text`, when the launcher bound this process to fewer cores than it
  * needs for `n_threads` (0: for its share of the host). */
 enum { TOPOLOGY_WARNING_MAX = 256 };

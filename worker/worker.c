@@ -70,7 +70,8 @@ static const struct kernels *agree_on_kernels(struct comm *comm) {
     return kernels_at_level((int)level);
 }
 
-static enum status start_threads(struct worker *worker, int32_t *n_threads_out) {
+/* crowded_out: the threads have not a core each. */
+static enum status start_threads(struct worker *worker, int32_t *n_threads_out, bool *crowded_out) {
     const int n_ranks_on_host = comm_ranks_on_this_host(worker->comm);
     struct topology topology;
     TRY(topology_read(&topology));
@@ -82,18 +83,18 @@ static enum status start_threads(struct worker *worker, int32_t *n_threads_out) 
     if (topology_warning(&topology, worker->config.n_threads, n_ranks_on_host, warning))
         log_warn("%s", warning);
     *n_threads_out = n_threads;
+    *crowded_out = topology_crowded(&topology, n_threads, n_ranks_on_host);
     return STATUS_OK;
 }
 
 /* From here on each thread keeps to its cores, and what it touches first lies near them. */
 static enum status bind_threads(struct worker *worker, int32_t n_threads) {
-    struct binding *binding;
-    TRY(binding_create(worker->comm, n_threads, worker->config.binding, &binding));
+    TRY(binding_create(worker->comm, n_threads, worker->config.binding, &worker->binding));
     int n_refused = 0;
 #pragma omp parallel reduction(+ : n_refused)
-    n_refused += !binding_apply(binding, omp_get_thread_num());
-    log_rank(1, "%s%s", binding_text(binding), n_refused ? ", but the system does not permit it" : "");
-    binding_destroy(binding);
+    n_refused += !binding_apply(worker->binding, omp_get_thread_num());
+    log_rank(1, "%s%s", binding_text(worker->binding),
+             n_refused ? ", but the system does not permit it" : "");
     return STATUS_OK;
 }
 
@@ -264,11 +265,12 @@ static enum status set_up(struct worker *worker) {
     if (worker->config.numerics == NUMERICS_REPRODUCIBLE)
         TRY(comm_agree(comm, check_block_counts(model_file_spec(worker->file), &map)));
     TRY(comm_agree(comm, resolve_limits(worker)));
-    TRY(allreduce_set_up(comm, worker->config.allreduce));
     worker->kernels = agree_on_kernels(comm);
     int32_t n_threads = 1;
-    TRY(comm_agree(comm, start_threads(worker, &n_threads)));
+    bool crowded = false;
+    TRY(comm_agree(comm, start_threads(worker, &n_threads, &crowded)));
     TRY(bind_threads(worker, n_threads));
+    TRY(allreduce_set_up(comm, worker->config.allreduce, crowded));
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);
@@ -304,6 +306,7 @@ void worker_destroy(struct worker *worker) {
     kv_cache_destroy(worker->cache);
     model_shard_destroy(worker->shard);
     model_file_close(worker->file);
+    binding_destroy(worker->binding);
     free(worker);
 }
 

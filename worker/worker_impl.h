@@ -42,6 +42,7 @@ struct worker {
     struct kv_cache *cache;
     struct kv_policy *policy;
     struct step_channel *channel;
+    struct binding *binding;
     const struct kernels *kernels;
 
     struct arena *memory; /* everything below */

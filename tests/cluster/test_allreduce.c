@@ -161,9 +161,10 @@ static void use_algorithm(int algorithm) {
 static void test_set_up(void **state) {
     (void)state;
     assert_null(comm->window);
-    assert_int_equal(allreduce_set_up(comm, ALLREDUCE_MPI), STATUS_OK);
+    assert_int_equal(allreduce_set_up(comm, ALLREDUCE_SHARED, false), STATUS_OK);
+    assert_int_equal(allreduce_set_up(comm, ALLREDUCE_MPI, false), STATUS_OK);
     assert_null(comm->window);
-    assert_int_equal(allreduce_set_up(comm, ALLREDUCE_AUTO), STATUS_OK);
+    assert_int_equal(allreduce_set_up(comm, ALLREDUCE_AUTO, comm_size(comm) > 2), STATUS_OK);
     assert_true((comm->window != NULL) == (comm_size(comm) > 1));
     int agreed[2][ALLREDUCE_SIZE_CLASSES];
     memcpy(agreed[0], comm->exact_algorithm, sizeof agreed[0]);

@@ -65,7 +65,7 @@ static void test_too_many_threads_are_not_bound(void **state) {
     binding_destroy(binding);
 }
 
-/* Where the ranks fit, no two have a processor in common. Last: what is bound stays bound. */
+/* Where the ranks fit, no two have a processor in common. */
 static void test_ranks_are_apart(void **state) {
     (void)state;
     enum { RANKS_MAX = 16 };
@@ -74,9 +74,11 @@ static void test_ranks_are_apart(void **state) {
     assert_int_equal(binding_create(comm, 1, BINDING_AUTO, &binding), STATUS_OK);
     const bool bound = !strstr(binding_text(binding), "not bound");
     assert_true(binding_apply(binding, 0));
-    binding_destroy(binding);
-
     const cpu_set_t own = current();
+    binding_destroy(binding);
+    const cpu_set_t after = current();
+    assert_true(CPU_EQUAL(&before, &after));
+
     cpu_set_t both, sets[RANKS_MAX];
     CPU_AND(&both, &own, &before);
     assert_true(CPU_EQUAL(&both, &own) && CPU_COUNT(&own) > 0);

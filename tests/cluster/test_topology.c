@@ -24,6 +24,17 @@ static void test_default_threads(void **state) {
         assert_int_equal(topology_default_threads(&cases[i].topology, cases[i].n_ranks), cases[i].n_threads);
 }
 
+static void test_crowded(void **state) {
+    (void)state;
+    const struct topology free_host = {16, 16}, one_core = {16, 1};
+    assert_false(topology_crowded(&free_host, 8, 2));
+    assert_true(topology_crowded(&free_host, 9, 2));
+    assert_false(topology_crowded(&free_host, 5, 3));
+    assert_true(topology_crowded(&free_host, 1, 17));
+    assert_false(topology_crowded(&one_core, 1, 16));
+    assert_true(topology_crowded(&one_core, 2, 2));
+}
+
 static void test_warning(void **state) {
     (void)state;
     char text[TOPOLOGY_WARNING_MAX];
@@ -69,6 +80,7 @@ static void test_read_sees_the_binding(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_default_threads),
+        cmocka_unit_test(test_crowded),
         cmocka_unit_test(test_warning),
         cmocka_unit_test(test_no_warning),
         cmocka_unit_test(test_read_sees_the_binding),
