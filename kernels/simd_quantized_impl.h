@@ -30,15 +30,15 @@ static void quantize(const float *x, int64_t row, const struct q8_rows *rows) {
     }
 }
 
-/* What a tile multiplies: records of the first panel from one block on, and x from the same block on. */
-struct quant_tile {
-    enum dtype dtype;
-    const uint8_t *records;
-    size_t panel_bytes; /* from one panel to the next */
-    const int8_t *values;
-    const float *scales;
-    const int32_t *minus_sums;
-    int64_t cols; /* of x: from one token to the next */
+/* One call: the same for all its tiles. */
+struct quant_job {
+    const struct matrix *w;
+    const struct q8_rows *x;
+    const struct target *target;
+    int64_t row_end;
+    int64_t n_blocks;         /* of a row */
+    int64_t blocks_at_a_time; /* that make one product */
+    size_t panel_bytes;
 };
 
 /* Word g of a record, of the eight that a block has. */
@@ -49,12 +49,13 @@ INLINE bytes64 record_word(enum dtype dtype, const uint8_t *record, int g) {
     return g < 4 ? b64_low_nibbles(pair) : b64_high_nibbles(pair);
 }
 
-INLINE void tile_block_sums(int n_tokens, int n_panels, enum dtype dtype, const struct quant_tile *tile,
-                            const uint8_t *record, int64_t b, sums16 *sums) {
-    const int64_t n_blocks = tile->cols / QUANT_BLOCK;
+/* The integer sums of block b, whose record of the first panel is given. */
+INLINE void block_sums(int n_tokens, int n_panels, enum dtype dtype, const struct quant_job *job,
+                       const uint8_t *record, int64_t token, int64_t b, sums16 *sums) {
+    const struct q8_rows *x = job->x;
 #pragma GCC unroll 8
     for (int i = 0; i < n_tokens * n_panels; i++) {
-        const int32_t *minus_sum = tile->minus_sums + i / n_panels * n_blocks + b;
+        const int32_t *minus_sum = x->minus_sums + (token + i / n_panels) * job->n_blocks + b;
         sums[i] = dtype == DTYPE_Q8_0 ? s16_start_bytes(minus_sum) : s16_start_nibbles(minus_sum);
     }
 #pragma GCC unroll 8
@@ -62,131 +63,127 @@ INLINE void tile_block_sums(int n_tokens, int n_panels, enum dtype dtype, const 
         bytes64 w[QUANT_PANELS];
 #pragma GCC unroll 2
         for (int p = 0; p < n_panels; p++)
-            w[p] = record_word(dtype, record + (size_t)p * tile->panel_bytes, g);
+            w[p] = record_word(dtype, record + (size_t)p * job->panel_bytes, g);
 #pragma GCC unroll 4
         for (int t = 0; t < n_tokens; t++) {
-            const word16 x = w16_broadcast(tile->values + t * tile->cols + b * QUANT_BLOCK + g * 4);
+            const word16 four = w16_broadcast(x->values + (token + t) * x->cols + b * QUANT_BLOCK + g * 4);
 #pragma GCC unroll 2
             for (int p = 0; p < n_panels; p++) {
                 sums16 *sum = &sums[t * n_panels + p];
-                *sum = dtype == DTYPE_Q8_0 ? s16_add_bytes(*sum, w[p], x) : s16_add_nibbles(*sum, w[p], x);
+                *sum =
+                    dtype == DTYPE_Q8_0 ? s16_add_bytes(*sum, w[p], four) : s16_add_nibbles(*sum, w[p], four);
             }
         }
     }
 }
 
-/* dots [n_tokens, QUANT_PANELS * PACKED_ROWS] = the products of n_blocks blocks. */
-INLINE void tile_dots_as(int n_tokens, int n_panels, enum dtype dtype, const struct quant_tile *tile,
-                         int64_t n_blocks, float *dots) {
+/* Rows from `row` on (n_panels of them times sixteen), n_tokens tokens: product after product. */
+INLINE void multiply_tile_as(int n_tokens, int n_panels, enum dtype dtype, const struct quant_job *job,
+                             int64_t row, int64_t token) {
+    const size_t record_bytes = PACKED_ROWS * (dtype == DTYPE_Q8_0 ? 34 : 18);
+    const uint8_t *record = (const uint8_t *)job->w->data + (size_t)(row / PACKED_ROWS) * job->panel_bytes;
     vec16 totals[QUANT_TOKENS * QUANT_PANELS];
     sums16 sums[QUANT_TOKENS * QUANT_PANELS];
-    const uint8_t *record = tile->records;
-    const size_t record_bytes = PACKED_ROWS * (dtype == DTYPE_Q8_0 ? 34 : 18);
+    for (int64_t b = 0; b < job->n_blocks;) {
+        const int64_t end = smaller(b + job->blocks_at_a_time, job->n_blocks);
 #pragma GCC unroll 8
-    for (int i = 0; i < n_tokens * n_panels; i++)
-        totals[i] = v16_set(0);
-    for (int64_t b = 0; b < n_blocks; b++, record += record_bytes) {
-        tile_block_sums(n_tokens, n_panels, dtype, tile, record, b, sums);
+        for (int i = 0; i < n_tokens * n_panels; i++)
+            totals[i] = v16_set(0);
+        for (; b < end; b++, record += record_bytes) {
+            block_sums(n_tokens, n_panels, dtype, job, record, token, b, sums);
 #pragma GCC unroll 2
-        for (int p = 0; p < n_panels; p++) {
-            const vec16 w_scale = v16_load_f16(record + (size_t)p * tile->panel_bytes);
+            for (int p = 0; p < n_panels; p++) {
+                const vec16 w_scale = v16_load_f16(record + (size_t)p * job->panel_bytes);
 #pragma GCC unroll 4
-            for (int t = 0; t < n_tokens; t++) {
-                const vec16 x_scale = v16_set(tile->scales[t * (tile->cols / QUANT_BLOCK) + b]);
-                vec16 *total = &totals[t * n_panels + p];
-                *total = v16_fma(s16_to_float(sums[t * n_panels + p]), v16_mul(w_scale, x_scale), *total);
+                for (int t = 0; t < n_tokens; t++) {
+                    const vec16 x_scale = v16_set(job->x->scales[(token + t) * job->n_blocks + b]);
+                    vec16 *total = &totals[t * n_panels + p];
+                    *total = v16_fma(s16_to_float(sums[t * n_panels + p]), v16_mul(w_scale, x_scale), *total);
+                }
             }
         }
-    }
 #pragma GCC unroll 8
-    for (int i = 0; i < n_tokens * n_panels; i++)
-        v16_store(dots + (i / n_panels * QUANT_PANELS + i % n_panels) * PACKED_ROWS, totals[i]);
-}
-
-INLINE void tile_dots_for(int n_tokens, int n_panels, const struct quant_tile *tile, int64_t n_blocks,
-                          float *dots) {
-    if (tile->dtype == DTYPE_Q8_0)
-        tile_dots_as(n_tokens, n_panels, DTYPE_Q8_0, tile, n_blocks, dots);
-    else
-        tile_dots_as(n_tokens, n_panels, DTYPE_Q4_0, tile, n_blocks, dots);
-}
-
-/* The tile's shape as constants. n_tokens is QUANT_TOKENS or a smaller power of two; one token: one panel. */
-static void tile_dots(int n_tokens, int n_panels, const struct quant_tile *tile, int64_t n_blocks,
-                      float *dots) {
-    const bool full = n_panels == QUANT_PANELS;
-    switch (n_tokens) {
-    case 1:
-        tile_dots_for(1, 1, tile, n_blocks, dots);
-        return;
-#if QUANT_TOKENS > 2
-    case 2:
-        if (full)
-            tile_dots_for(2, QUANT_PANELS, tile, n_blocks, dots);
-        else
-            tile_dots_for(2, 1, tile, n_blocks, dots);
-        return;
-#endif
-    default:
-        if (full)
-            tile_dots_for(QUANT_TOKENS, QUANT_PANELS, tile, n_blocks, dots);
-        else
-            tile_dots_for(QUANT_TOKENS, 1, tile, n_blocks, dots);
+        for (int i = 0; i < n_tokens * n_panels; i++) {
+            const int64_t first = row + i % n_panels * PACKED_ROWS;
+            target_take_lanes(job->target, first, job->row_end - first, token + i / n_panels, totals[i]);
+        }
     }
 }
 
-/* So many panels at a time stay in the second-level cache while all tokens pass. */
+/* The type as a constant. Not inlined further: a tile's registers are its own. */
+#define DEFINE_MULTIPLY_TILE(n_tokens, n_panels)                                                             \
+    static __attribute__((noinline)) void multiply_tile_##n_tokens##x##n_panels(                             \
+        const struct quant_job *job, int64_t row, int64_t token) {                                           \
+        if (job->w->dtype == DTYPE_Q8_0)                                                                     \
+            multiply_tile_as(n_tokens, n_panels, DTYPE_Q8_0, job, row, token);                               \
+        else                                                                                                 \
+            multiply_tile_as(n_tokens, n_panels, DTYPE_Q4_0, job, row, token);                               \
+    }
+DEFINE_MULTIPLY_TILE(1, 1)
+DEFINE_MULTIPLY_TILE(2, 1)
+#if QUANT_TOKENS == 4
+DEFINE_MULTIPLY_TILE(4, 1)
+#endif
+#if QUANT_PANELS == 2
+DEFINE_MULTIPLY_TILE(2, 2)
+#endif
+#if QUANT_TOKENS == 4 && QUANT_PANELS == 2
+DEFINE_MULTIPLY_TILE(4, 2)
+#endif
+
+typedef void multiply_tile(const struct quant_job *job, int64_t row, int64_t token);
+
+/* n_tokens: 1, 2 or 4, at most QUANT_TOKENS; one token takes one panel at a time. */
+static multiply_tile *tile_of(int64_t n_tokens, int64_t n_panels) {
+    if (n_tokens == 1) return multiply_tile_1x1;
+#if QUANT_TOKENS == 4
+    if (n_tokens == 4 && n_panels == 1) return multiply_tile_4x1;
+#endif
+#if QUANT_TOKENS == 4 && QUANT_PANELS == 2
+    if (n_tokens == 4) return multiply_tile_4x2;
+#endif
+#if QUANT_PANELS == 2
+    if (n_panels == 2) return multiply_tile_2x2;
+#endif
+    (void)n_panels;
+    return multiply_tile_2x1;
+}
+
+/* So many bytes of panels at a time stay in the second-level cache while all tokens pass. */
 enum { CACHED_PANEL_BYTES = 256 * 1024 };
 
-/* The products of columns [begin, end) of n_panels panels from row `row` on. */
-static void tile_multiply(const struct matrix *w, int64_t row, int n_panels, const struct q8_rows *x,
-                          int64_t token, int n_tokens, int64_t begin, int64_t end, float *dots) {
-    const int64_t n_blocks = x->cols / QUANT_BLOCK, block = begin / QUANT_BLOCK;
-    const struct quant_tile tile = {
-        .dtype = w->dtype,
-        .records = packed_record(w, row, block),
-        .panel_bytes = packed_panel_bytes(w->dtype, w->cols),
-        .values = x->values + token * x->cols + begin,
-        .scales = x->scales + token * n_blocks + block,
-        .minus_sums = x->minus_sums + token * n_blocks + block,
-        .cols = x->cols,
-    };
-    tile_dots(n_tokens, n_panels, &tile, (end - begin) / QUANT_BLOCK, dots);
-}
-
-static int tokens_of_tile(int64_t n_left) {
+static int64_t tokens_of_tile(int64_t n_left) {
     return n_left >= QUANT_TOKENS ? QUANT_TOKENS : n_left >= 2 ? 2 : 1;
 }
 
-/* Rows [row_begin, row_end) for one tile of tokens. */
-static void multiply_tokens(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
-                            const struct q8_rows *x, int64_t token, int n_tokens,
-                            const struct target *target) {
-    float dots[QUANT_TOKENS * QUANT_PANELS * PACKED_ROWS];
-    const int64_t tile_rows = (n_tokens == 1 ? 1 : QUANT_PANELS) * PACKED_ROWS;
-    for (int64_t row = row_begin; row < row_end; row += tile_rows) {
-        const int64_t n_rows = smaller(tile_rows, row_end - row);
-        const int n_panels = n_rows > PACKED_ROWS ? QUANT_PANELS : 1;
-        for (int64_t begin = 0; begin < w->cols; begin += block) {
-            const int64_t end = begin + smaller(block, w->cols - begin);
-            tile_multiply(w, row, n_panels, x, token, n_tokens, begin, end, dots);
-            target_take(target, row, n_rows, token, n_tokens, dots, QUANT_PANELS * PACKED_ROWS);
-        }
+/* Rows [row, row_end) for one tile of tokens. */
+static void multiply_tokens(const struct quant_job *job, int64_t row, int64_t row_end, int64_t token,
+                            int64_t n_tokens) {
+    const int64_t most = n_tokens == 1 ? 1 : QUANT_PANELS;
+    for (int64_t n_panels; row < row_end; row += n_panels * PACKED_ROWS) {
+        n_panels = smaller(most, packed_panels(row_end - row));
+        tile_of(n_tokens, n_panels)(job, row, token);
     }
 }
 
 static void multiply_quantized(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
                                const struct q8_rows *x, int64_t n_tokens, const struct target *target) {
-    const int64_t tile_rows = QUANT_PANELS * PACKED_ROWS;
-    const int64_t tile_bytes = QUANT_PANELS * (int64_t)packed_panel_bytes(w->dtype, w->cols);
-    const int64_t n_tiles = n_tokens == 1 ? w->rows : 1 + CACHED_PANEL_BYTES / (tile_bytes + 1);
-    for (int64_t row = row_begin; row < row_end; row += n_tiles * tile_rows) {
-        const int64_t end = smaller(row + n_tiles * tile_rows, row_end);
+    const struct quant_job job = {
+        .w = w,
+        .x = x,
+        .target = target,
+        .row_end = row_end,
+        .n_blocks = x->cols / QUANT_BLOCK,
+        .blocks_at_a_time = block / QUANT_BLOCK,
+        .panel_bytes = packed_panel_bytes(w->dtype, w->cols),
+    };
+    const int64_t n_panels = 1 + CACHED_PANEL_BYTES / ((int64_t)job.panel_bytes + 1);
+    const int64_t n_rows = n_tokens == 1 ? w->rows : (n_panels + 1) / 2 * 2 * PACKED_ROWS;
+    for (int64_t row = row_begin; row < row_end; row += n_rows)
         for (int64_t token = 0, n; token < n_tokens; token += n) {
             n = tokens_of_tile(n_tokens - token);
-            multiply_tokens(w, row, end, block, x, token, (int)n, target);
+            multiply_tokens(&job, row, smaller(row + n_rows, row_end), token, n);
         }
-    }
 }
 
 static void matmul_quantized(const struct matrix *w, int64_t row_begin, int64_t row_end,

@@ -46,3 +46,27 @@ static void target_take(const struct target *target, int64_t row, int64_t n_rows
         if (n_bad) __atomic_fetch_add(&target->bad[token + t], n_bad, __ATOMIC_RELAXED);
     }
 }
+
+static __attribute__((noinline)) void add_rest_to_grid(const struct target *target, int64_t first,
+                                                       int64_t n_rows, int64_t token, float scale, vec16 v) {
+    float dots[LANES];
+    v16_store(dots, v);
+    for (int64_t r = 0; r < n_rows; r++)
+        add_block_exact(dots[r], scale, &target->sums[first + r], &target->bad[token]);
+}
+
+/* The same for one token and the up to sixteen of n_rows rows from `row` on, one a lane. */
+INLINE void target_take_lanes(const struct target *target, int64_t row, int64_t n_rows, int64_t token,
+                              vec16 dots) {
+    const int64_t first = token * target->stride + row;
+    if (target->y) {
+        v16_store_upto(target->y + first, n_rows, dots);
+        return;
+    }
+    const float scale = target->scale ? target->scale[token] : 1;
+    const vec16 value = v16_mul(dots, v16_set(scale));
+    if (n_rows >= LANES && v16_all_below(value, EXACT_BLOCK_LIMIT))
+        v16_add_to_grid(value, target->sums + first);
+    else
+        add_rest_to_grid(target, first, smaller(n_rows, LANES), token, scale, dots);
+}
