@@ -54,3 +54,15 @@ static void attend_merge(float *max, float *sum, float *acc, float part_max, flo
     *sum = fmaf(part_sum, part_scale, *sum * scale);
     rescale_and_add(head_dim, scale, part_acc, part_scale, acc);
 }
+
+/* The bits of a positive float grow with it, those of a negative one fall. */
+static void words_of_scores(const float *restrict scores, int64_t n, uint32_t *restrict words) {
+    for (int64_t i = 0; i < n; i++) {
+        const float score = scores[i] + 0.0f; /* -0 becomes +0 */
+        uint32_t bits;
+        memcpy(&bits, &score, sizeof bits);
+        const uint32_t sign = (uint32_t)((int32_t)bits >> 31); /* all ones or none */
+        const uint32_t word = bits ^ (~sign & 0x7FFFFFFFu);
+        words[i] = score == score ? word : UINT32_MAX;
+    }
+}

@@ -121,6 +121,14 @@ struct kernels {
      * -104, inf above 88.72, NaN for NaN. */
     void (*exp)(const float *x, int64_t n, float *y);
 
+    /* words[i] is the smaller the larger scores[i] is: equal for equal scores (-0 is 0), UINT32_MAX for NaN
+     * and for nothing else. */
+    void (*words_of_scores)(const float *scores, int64_t n, uint32_t *words);
+
+    /* Indices of the words that are <= limit, ascending; returns how many. indices_out [n], n <= INT32_MAX:
+     * what lies behind those returned is overwritten, too. */
+    int64_t (*words_at_most)(const uint32_t *words, int64_t n, uint32_t limit, int32_t *indices_out);
+
     /* Conversions; n a multiple of the dtype's block. store: f32, f16, bf16 only, round to nearest even. */
     void (*load)(const void *source, enum dtype dtype, int64_t n, float *x);
     void (*store)(const float *x, int64_t n, enum dtype dtype, void *target);

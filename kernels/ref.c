@@ -132,6 +132,13 @@ static void exp_all(const float *x, int64_t n, float *y) {
         y[i] = exp_scalar(x[i]);
 }
 
+static int64_t words_at_most(const uint32_t *words, int64_t n, uint32_t limit, int32_t *indices_out) {
+    int64_t n_found = 0;
+    for (int64_t i = 0; i < n; i++)
+        if (words[i] <= limit) indices_out[n_found++] = (int32_t)i;
+    return n_found;
+}
+
 static void load(const void *source, enum dtype dtype, int64_t n, float *x) {
     for (int64_t i = 0; i < n; i++)
         x[i] = element(source, dtype, i);
@@ -165,6 +172,8 @@ const struct kernels kernels_ref = {
     .attend_merge = attend_merge,
     .exp_sum = exp_sum,
     .exp = exp_all,
+    .words_of_scores = words_of_scores,
+    .words_at_most = words_at_most,
     .load = load,
     .store = store,
 };

@@ -6,6 +6,7 @@
 #include "kernels/simd_attend_impl.h"
 #include "kernels/simd_matmul_impl.h"
 #include "kernels/simd_quantized_impl.h"
+#include "kernels/simd_select_impl.h"
 #include "kernels/simd_vector_impl.h"
 
 const struct kernels KERNELS_TABLE = {
@@ -25,6 +26,8 @@ const struct kernels KERNELS_TABLE = {
     .attend_merge = attend_merge,
     .exp_sum = exp_sum,
     .exp = exp_all,
+    .words_of_scores = words_of_scores,
+    .words_at_most = words_at_most,
     .load = load,
     .store = store,
 };

@@ -127,6 +127,21 @@ INLINE void v16_load_q4_0(const uint8_t *block, vec16 pair[2]) {
     pair[1] = v16_scaled_bytes(_mm_sub_epi8(high, eight), scale);
 }
 
+INLINE uint32_t at_most(const uint32_t *words, __m256i limit) {
+    const __m256i v = _mm256_loadu_si256((const void *)words);
+    const __m256i found = _mm256_cmpeq_epi32(_mm256_min_epu32(v, limit), v);
+    return (uint32_t)_mm256_movemask_ps(_mm256_castsi256_ps(found));
+}
+/* first + i for every i < 16 with words[i] <= limit, ascending; returns how many. All 16 indices may be
+ * overwritten. */
+INLINE int v16_indices_at_most(const uint32_t *words, uint32_t limit, int32_t first, int32_t *indices) {
+    const __m256i limits = _mm256_set1_epi32((int32_t)limit);
+    int n = 0;
+    for (uint32_t found = at_most(words, limits) | at_most(words + 8, limits) << 8; found; found &= found - 1)
+        indices[n++] = first + __builtin_ctz(found);
+    return n;
+}
+
 /* The sums of four vectors, each as the tree l + l+8, l + l+4, l + l+2, l + l+1. */
 INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
     __m256 eights[4];

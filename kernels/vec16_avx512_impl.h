@@ -91,6 +91,15 @@ INLINE void v16_load_q4_0(const uint8_t *block, vec16 pair[2]) {
     pair[1] = _mm512_permutexvar_ps(_mm512_srli_epi32(low, 4), table);
 }
 
+INLINE int v16_indices_at_most(const uint32_t *words, uint32_t limit, int32_t first, int32_t *indices) {
+    const __m512i places = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+    const __mmask16 found =
+        _mm512_cmple_epu32_mask(_mm512_loadu_si512(words), _mm512_set1_epi32((int32_t)limit));
+    _mm512_storeu_si512(
+        indices, _mm512_maskz_compress_epi32(found, _mm512_add_epi32(places, _mm512_set1_epi32(first))));
+    return __builtin_popcount(found);
+}
+
 INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
     /* l + l+8, two vectors in one; then l + l+4, four in one, one per quarter */
     const vec16 ab =

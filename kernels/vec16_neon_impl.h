@@ -167,6 +167,21 @@ INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
     vst1q_f32(sums, vpaddq_f32(ab, cd)); /* l + l+1 */
 }
 
+INLINE uint32_t at_most(const uint32_t *words, uint32_t limit) {
+    static const uint32_t bits[4] = {1, 2, 4, 8};
+    const uint32x4_t v = vreinterpretq_u32_u8(vld1q_u8((const uint8_t *)words));
+    return vaddvq_u32(vandq_u32(vcleq_u32(v, vdupq_n_u32(limit)), vld1q_u32(bits)));
+}
+INLINE int v16_indices_at_most(const uint32_t *words, uint32_t limit, int32_t first, int32_t *indices) {
+    uint32_t found = 0;
+    for (int i = 0; i < QUARTERS; i++)
+        found |= at_most(words + 4 * i, limit) << 4 * i;
+    int n = 0;
+    for (; found; found &= found - 1)
+        indices[n++] = first + __builtin_ctz(found);
+    return n;
+}
+
 INLINE bool v16_all_below(vec16 v, float limit) {
     uint32x4_t below = vdupq_n_u32(UINT32_MAX);
     for (int i = 0; i < QUARTERS; i++)

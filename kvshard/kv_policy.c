@@ -18,7 +18,7 @@ struct kv_policy {
     const struct kv_policy_vtable *vtable;
     struct arena *memory;
     void *state;
-    int32_t n_slots, n_layers, n_heads_local;
+    int32_t n_slots, n_layers, n_heads_local, n_threads;
     int64_t context_length;
 };
 
@@ -40,7 +40,7 @@ static void check_shape(const struct kv_policy_config *config) {
     CHECK(config->n_slots > 0 && config->n_layers > 0 && config->context_length > 0);
     CHECK(config->n_heads_local > 0 && config->n_kv_heads_local > 0);
     CHECK(config->n_heads_local % config->n_kv_heads_local == 0);
-    CHECK(config->first_head >= 0);
+    CHECK(config->first_head >= 0 && config->n_threads > 0 && config->kernels);
     CHECK(config->n_heads_global - config->first_head >= config->n_heads_local);
 }
 
@@ -54,6 +54,7 @@ enum status kv_policy_create(const struct kv_policy_config *config, struct kv_po
                                  .n_slots = config->n_slots,
                                  .n_layers = config->n_layers,
                                  .n_heads_local = config->n_heads_local,
+                                 .n_threads = config->n_threads,
                                  .context_length = config->context_length};
     enum status status;
     TRY_GOTO(arena_create("the policy", &policy->memory), failed);
@@ -91,11 +92,18 @@ size_t kv_policy_message_words(const struct kv_policy *policy, int32_t slot, int
     return policy->vtable->message_words(policy->state, slot, layer, n_cached);
 }
 
-void kv_policy_propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
-                       const float *scores, int64_t scores_stride, uint32_t *message_out) {
+void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                    int32_t head_local, const float *scores) {
     check_selecting(policy, slot, layer, n_cached);
-    CHECK(scores_stride >= n_cached);
-    policy->vtable->propose(policy->state, slot, layer, n_cached, scores, scores_stride, message_out);
+    CHECK(thread >= 0 && thread < policy->n_threads);
+    CHECK(head_local >= 0 && head_local < policy->n_heads_local);
+    policy->vtable->rank(policy->state, thread, slot, layer, n_cached, head_local, scores);
+}
+
+void kv_policy_propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
+                       uint32_t *message_out) {
+    check_selecting(policy, slot, layer, n_cached);
+    policy->vtable->propose(policy->state, slot, layer, n_cached, message_out);
 }
 
 void kv_policy_take(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,

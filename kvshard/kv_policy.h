@@ -1,13 +1,14 @@
 /* kvshard/kv_policy.h - which cached tokens a decode step reads.
  *
  * Notation: N cached tokens, the current one included; K the budget.
- *   scores   [n_heads_local, scores_stride]   q.k/sqrt(D) of this rank's query heads, N of each row used
+ *   scores   [N]                              q.k/sqrt(D) of one of this rank's query heads
  *   message  [message_words]                  what the ranks combine elementwise by MIN
  *   set      [n_tokens]                       token ids, ascending
  *
  * At each layer of a decode step the worker asks kv_policy_layer() what to do. Where the answer is
  * KV_ATTEND_ALL_AND_SELECT it computes the scores and then, for each sequence:
- *   propose (here)  this rank's heads write a message
+ *   rank    (here)  each query head of this rank ranks its tokens, in parallel if there are threads
+ *   propose (here)  this rank's heads together write a message
  *   agree   (worker, cluster)  the messages of all ranks are combined: nobody decides alone
  *   take    (here)  the agreed message becomes the set that later layers attend to
  * take must come before the next layer begins; until then the collective may be under way. A message of
@@ -16,7 +17,8 @@
  * Prefill is dense under every policy and is not seen here. docs/selection.md has the rules.
  *
  * Memory:  all state is made by create; the step loop allocates nothing.
- * Threads: calls for different slots may run in parallel; one at a time for a slot.
+ * Threads: calls for different slots may run in parallel; one at a time for a slot, but for rank: calls
+ *          for different heads may run in parallel if each names another `thread`.
  * Ranks:   local. Answers of kv_policy_layer and kv_policy_message_words are the same on all ranks,
  *          since they depend only on configuration, layer, N and what was agreed for the slot: they
  *          decide which collective comes next. */
@@ -26,6 +28,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "kernels/kernels.h"
 
 struct kv_policy;
 
@@ -44,6 +47,8 @@ struct kv_policy_config {
     int32_t first_head; /* global number of local head 0 */
     int32_t n_kv_heads_local;
     int64_t context_length;
+    int32_t n_threads;             /* that may rank at the same time */
+    const struct kernels *kernels; /* the caller's; outlive the policy */
 };
 
 enum kv_attention {
@@ -69,9 +74,12 @@ enum kv_attention kv_policy_layer(const struct kv_policy *policy, int32_t slot, 
 /* Words of the sequence's message at a selecting layer, never more than n_cached. */
 size_t kv_policy_message_words(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached);
 
-/* Both are for a layer that answered KV_ATTEND_ALL_AND_SELECT. */
+/* These are for a layer that answered KV_ATTEND_ALL_AND_SELECT. All local heads are ranked, then propose is
+ * called once. */
+void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                    int32_t head_local, const float *scores);
 void kv_policy_propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
-                       const float *scores, int64_t scores_stride, uint32_t *message_out);
+                       uint32_t *message_out);
 void kv_policy_take(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
                     const uint32_t *agreed);
 

@@ -4,7 +4,7 @@
  * A hook that a later policy needs is added here, NULL for those that do without.
  *
  * Memory:  create takes everything from `memory`, which is sealed afterwards and freed as a whole.
- * Threads: hooks of different slots may run in parallel: scratch is per slot.
+ * Threads: hooks of different slots may run in parallel: scratch is per slot, that of rank per thread.
  * Ranks:   local. layer and message_words must answer alike on all ranks. */
 #pragma once
 
@@ -19,8 +19,9 @@ struct kv_policy_vtable {
 
     /* NULL where layer never answers KV_ATTEND_ALL_AND_SELECT. */
     size_t (*message_words)(const void *state, int32_t slot, int32_t layer, int64_t n_cached);
-    void (*propose)(void *state, int32_t slot, int32_t layer, int64_t n_cached, const float *scores,
-                    int64_t scores_stride, uint32_t *message_out);
+    void (*rank)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                 int32_t head_local, const float *scores);
+    void (*propose)(void *state, int32_t slot, int32_t layer, int64_t n_cached, uint32_t *message_out);
     void (*take)(void *state, int32_t slot, int32_t layer, int64_t n_cached, const uint32_t *agreed);
 
     /* NULL where layer never answers KV_ATTEND_SET. */

@@ -9,7 +9,8 @@
  * that rank it; so the order of all heads is the elementwise MIN over ranks of each rank's own, and the
  * winners are the k_mid smallest. Distinct tokens never tie: (place, head) names one token.
  *
- * Cost per selection: propose O(H_local (N + k_mid)), take O(N), a message of 4 (N - K + k_mid) bytes. */
+ * Cost per selection: rank O(N + k_mid) a head, propose O(N + H_local k_mid), take O(N + k_mid), a message of
+ * 4 (N - K + k_mid) bytes. */
 #include <math.h>
 #include <string.h>
 
@@ -21,9 +22,9 @@
 #define NOT_PROPOSED UINT32_MAX
 
 struct slot {
-    struct top_scratch scratch;
-    int32_t *ranking; /* [k_mid] one head's tokens, best first */
-    int32_t *set;     /* [budget] */
+    struct top_scratch scratch; /* of take */
+    int32_t *rankings;          /* [n_heads_local, k_mid] every head's tokens, best first */
+    int32_t *set;               /* [budget] */
     bool is_set;
 };
 
@@ -33,6 +34,7 @@ struct lessismore {
     int32_t n_heads_local, first_head;
     const enum kv_attention *plan; /* [n_layers] */
     struct slot *slots;            /* [n_slots] */
+    struct top_scratch *scratch;   /* [n_threads] of rank */
 };
 
 static enum status check_options(const struct kv_policy_config *config) {
@@ -68,8 +70,8 @@ static enum status create_slots(const struct kv_policy_config *config, struct ar
     TRY(ARENA_TAKE(memory, (size_t)config->n_slots, &policy->slots));
     for (int32_t i = 0; i < config->n_slots; i++) {
         struct slot *slot = &policy->slots[i];
-        TRY(top_scratch_create(memory, config->context_length, policy->k_mid, &slot->scratch));
-        TRY(ARENA_TAKE(memory, (size_t)policy->k_mid, &slot->ranking));
+        TRY(top_scratch_create(memory, config->kernels, config->context_length, &slot->scratch));
+        TRY(ARENA_TAKE(memory, (size_t)policy->n_heads_local * (size_t)policy->k_mid, &slot->rankings));
         TRY(ARENA_TAKE(memory, (size_t)policy->budget, &slot->set));
     }
     return STATUS_OK;
@@ -90,6 +92,9 @@ static enum status lessismore_create(const struct kv_policy_config *config, stru
                     config->budget, config->n_heads_global);
     TRY(select_plan_create(config, memory, &policy->plan));
     TRY(create_slots(config, memory, policy));
+    TRY(ARENA_TAKE(memory, (size_t)config->n_threads, &policy->scratch));
+    for (int32_t i = 0; i < config->n_threads; i++)
+        TRY(top_scratch_create(memory, config->kernels, config->context_length, &policy->scratch[i]));
     *state_out = policy;
     return STATUS_OK;
 }
@@ -112,20 +117,31 @@ static size_t lessismore_message_words(const void *state, int32_t slot, int32_t 
     return (size_t)n_candidates(state, n_cached);
 }
 
-/* message [n_candidates]: candidate i is token n_sinks + i. */
-static void lessismore_propose(void *state, int32_t slot_index, int32_t layer, int64_t n_cached,
-                               const float *scores, int64_t scores_stride, uint32_t *message_out) {
+/* A ranking holds candidates: candidate i is token n_sinks + i. */
+static int32_t *ranking_of(const struct lessismore *policy, int32_t slot, int32_t head) {
+    return policy->slots[slot].rankings + (int64_t)head * policy->k_mid;
+}
+
+static void lessismore_rank(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                            int32_t head, const float *scores) {
     const struct lessismore *policy = state;
-    const struct slot *slot = &policy->slots[slot_index];
+    (void)layer;
+    top_tokens(scores + policy->n_sinks, n_candidates(policy, n_cached), policy->k_mid,
+               &policy->scratch[thread], ranking_of(policy, slot, head));
+}
+
+/* message [n_candidates] */
+static void lessismore_propose(void *state, int32_t slot, int32_t layer, int64_t n_cached,
+                               uint32_t *message_out) {
+    const struct lessismore *policy = state;
     const int64_t n = n_candidates(policy, n_cached);
     (void)layer;
     memset(message_out, 0xFF, (size_t)n * sizeof *message_out); /* NOT_PROPOSED */
     for (int32_t head = 0; head < policy->n_heads_local; head++) {
-        top_tokens(scores + head * scores_stride + policy->n_sinks, n, policy->k_mid, &slot->scratch,
-                   slot->ranking);
+        const int32_t *ranking = ranking_of(policy, slot, head);
         uint32_t heard = (uint32_t)(policy->first_head + head); /* place * H + head */
         for (int32_t place = 0; place < policy->k_mid; place++, heard += policy->n_heads_global) {
-            uint32_t *first = &message_out[slot->ranking[place]];
+            uint32_t *first = &message_out[ranking[place]];
             if (heard < *first) *first = heard;
         }
     }
@@ -140,7 +156,7 @@ static void lessismore_take(void *state, int32_t slot_index, int32_t layer, int6
         slot->set[i] = i;
 
     int32_t *middle = slot->set + policy->n_sinks;
-    smallest_words(agreed, n_candidates(policy, n_cached), policy->k_mid, middle);
+    smallest_words(agreed, n_candidates(policy, n_cached), policy->k_mid, &slot->scratch, middle);
     for (int32_t i = 0; i < policy->k_mid; i++) {
         CHECK(agreed[middle[i]] != NOT_PROPOSED);
         middle[i] += policy->n_sinks;
@@ -168,6 +184,7 @@ const struct kv_policy_vtable kv_policy_lessismore = {
     .create = lessismore_create,
     .layer = lessismore_layer,
     .message_words = lessismore_message_words,
+    .rank = lessismore_rank,
     .propose = lessismore_propose,
     .take = lessismore_take,
     .set = lessismore_set,

@@ -127,6 +127,18 @@ static void run_items(const struct attention *attention, const struct attention_
     }
 }
 
+/* Every head ranks its tokens by the scores that were kept. */
+static void propose(const struct attention *attention, const struct attention_call *call,
+                    const struct batch_block *block, uint32_t *message_out) {
+    const int64_t context = attention->shape.context_length, n_cached = block->first_position + 1;
+    const int32_t n_heads = attention->shape.n_heads_local;
+#pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * n_heads))
+    for (int32_t head = 0; head < n_heads; head++)
+        kv_policy_rank(call->policy, omp_get_thread_num(), block->slot, call->layer, n_cached, head,
+                       attention->scores + head * context);
+    kv_policy_propose(call->policy, block->slot, call->layer, n_cached, message_out);
+}
+
 /* A decode token at a selecting layer: dense attention that keeps its scores, then the proposal. */
 static void attend_and_propose(struct attention *attention, const struct attention_call *call,
                                int32_t decode) {
@@ -138,8 +150,7 @@ static void attend_and_propose(struct attention *attention, const struct attenti
             attention->scores + kv_head * attention->group * context;
     run_items(attention, call);
     const double begin = timer_seconds();
-    kv_policy_propose(call->policy, block->slot, call->layer, block->first_position + 1, attention->scores,
-                      context, call->messages + call->message_offsets[decode]);
+    propose(attention, call, block, call->messages + call->message_offsets[decode]);
     attention->propose_seconds += timer_seconds() - begin;
 }
 

@@ -161,6 +161,8 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .first_head = shard->first_head,
         .n_kv_heads_local = shard->n_kv_heads,
         .context_length = worker->limits.context_length,
+        .n_threads = omp_get_max_threads(),
+        .kernels = worker->kernels,
     };
     TRY(kv_policy_create(&policy, &worker->policy));
     return kv_cache_create(&shape, worker->kernels, &worker->cache);

@@ -37,10 +37,20 @@ static struct kv_policy *new_policy(const struct problem *problem, int32_t first
                                             .n_heads_local = n_heads,
                                             .first_head = first_head,
                                             .n_kv_heads_local = 1,
-                                            .context_length = MAX_TOKENS};
+                                            .context_length = MAX_TOKENS,
+                                            .n_threads = 2,
+                                            .kernels = kernels_at_level(kernels_best_level())};
     struct kv_policy *policy;
     assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
     return policy;
+}
+
+/* All heads rank, in any order, then they propose. */
+static void propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_tokens, int32_t n_heads,
+                    const float *scores, int64_t stride, uint32_t *message) {
+    for (int32_t head = n_heads - 1; head >= 0; head--)
+        kv_policy_rank(policy, slot, slot, layer, n_tokens, head, scores + head * stride);
+    kv_policy_propose(policy, slot, layer, n_tokens, message);
 }
 
 /* ---- the definition, with nothing clever in it ---- */
@@ -109,8 +119,8 @@ static void select_on_ranks(const struct problem *problem, int32_t n_ranks, int3
         policies[rank] = new_policy(problem, begin, end - begin);
         const size_t words = kv_policy_message_words(policies[rank], 0, LAYER, problem->n_tokens);
         assert_true(words <= (size_t)problem->n_tokens);
-        kv_policy_propose(policies[rank], 0, LAYER, problem->n_tokens, problem->scores + begin * STRIDE,
-                          STRIDE, message);
+        propose(policies[rank], 0, LAYER, problem->n_tokens, end - begin, problem->scores + begin * STRIDE,
+                STRIDE, message);
         for (size_t i = 0; i < words; i++)
             if (message[i] < agreed[i]) agreed[i] = message[i];
     }
@@ -213,7 +223,7 @@ static void the_message_is_place_times_heads_plus_head(void **state) {
     uint32_t message[8];
     message[7] = 77;
     assert_int_equal(kv_policy_message_words(policy, 1, LAYER, 8), 7);
-    kv_policy_propose(policy, 1, LAYER, 8, problem.scores + 2 * STRIDE, STRIDE, message);
+    propose(policy, 1, LAYER, 8, 2, problem.scores + 2 * STRIDE, STRIDE, message);
     assert_memory_equal(message, expected, sizeof expected);
     assert_int_equal(message[7], 77);
     kv_policy_destroy(policy);
@@ -255,7 +265,9 @@ static void the_paper_s_shares(void **state) {
                                                 .n_heads_global = 1,
                                                 .n_heads_local = 1,
                                                 .n_kv_heads_local = 1,
-                                                .context_length = 4096};
+                                                .context_length = 4096,
+                                                .n_threads = 1,
+                                                .kernels = kernels_at_level(0)};
         struct kv_policy *policy;
         assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
         const struct parts parts = cases[i].parts;
@@ -263,7 +275,7 @@ static void the_paper_s_shares(void **state) {
                          n_cached - parts.n_sinks - parts.n_recent);
         static float scores[4096];
         static uint32_t message[4096];
-        kv_policy_propose(policy, 0, 2, n_cached, scores, 4096, message);
+        propose(policy, 0, 2, n_cached, 1, scores, 4096, message);
         kv_policy_take(policy, 0, 2, n_cached, message);
         const struct kv_set set = kv_policy_set(policy, 0, 3, 0);
         assert_int_equal(set.n_tokens, cases[i].budget);
@@ -282,7 +294,7 @@ struct run {
 
 static void select_in_slot(struct kv_policy *policy, int32_t slot, const struct problem *problem) {
     uint32_t message[MAX_TOKENS];
-    kv_policy_propose(policy, slot, LAYER, problem->n_tokens, problem->scores, STRIDE, message);
+    propose(policy, slot, LAYER, problem->n_tokens, problem->n_heads, problem->scores, STRIDE, message);
     kv_policy_take(policy, slot, LAYER, problem->n_tokens, message);
 }
 
@@ -337,9 +349,23 @@ static void read_set(void *policy) {
 }
 
 static void propose_at_a_reading_layer(void *policy) {
-    static const float scores[2 * STRIDE];
     uint32_t message[MAX_TOKENS];
-    kv_policy_propose(policy, 0, LAYER + 1, 50, scores, STRIDE, message);
+    kv_policy_propose(policy, 0, LAYER + 1, 50, message);
+}
+
+static void rank_at_a_reading_layer(void *policy) {
+    static const float scores[STRIDE];
+    kv_policy_rank(policy, 0, 0, LAYER + 1, 50, 0, scores);
+}
+
+static void rank_a_head_too_many(void *policy) {
+    static const float scores[STRIDE];
+    kv_policy_rank(policy, 0, 0, LAYER, 50, 2, scores);
+}
+
+static void rank_on_a_thread_too_many(void *policy) {
+    static const float scores[STRIDE];
+    kv_policy_rank(policy, 2, 0, LAYER, 50, 0, scores);
 }
 
 static void take_what_nobody_proposed(void *policy) {
@@ -355,6 +381,9 @@ static void misuse_is_caught(void **state) {
     struct kv_policy *policy = new_policy(&problem, 0, 2);
     assert_true(check_fails(read_set, policy)); /* nothing was taken yet */
     assert_true(check_fails(propose_at_a_reading_layer, policy));
+    assert_true(check_fails(rank_at_a_reading_layer, policy));
+    assert_true(check_fails(rank_a_head_too_many, policy));
+    assert_true(check_fails(rank_on_a_thread_too_many, policy));
     assert_true(check_fails(take_what_nobody_proposed, policy));
     kv_policy_destroy(policy);
 }
