@@ -1,9 +1,13 @@
 #include "worker/traffic.h"
 
 #include "base/numbers.h"
+#include "kernels/packed.h"
 
 static int64_t matrix_bytes(const struct matrix *matrix) {
-    return matrix->rows > 0 ? matrix->rows * (int64_t)dtype_bytes(matrix->dtype, matrix->cols) : 0;
+    if (matrix->rows == 0) return 0;
+    if (packed_dtype(matrix->dtype))
+        return packed_panels(matrix->rows) * (int64_t)packed_panel_bytes(matrix->dtype, matrix->cols);
+    return matrix->rows * (int64_t)dtype_bytes(matrix->dtype, matrix->cols);
 }
 
 static int64_t vector_bytes(const float *vector, int64_t n) {
