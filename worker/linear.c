@@ -6,8 +6,13 @@
 #include "base/check.h"
 #include "worker/threads.h"
 
-/* Rows are dealt in groups, so that a thread's part is whole tiles and panels of the kernels. */
+/* Pieces are multiples of this many rows: whole tiles and panels of the kernels. */
 enum { ROW_GROUP = PACKED_ROWS };
+
+/* Where a thread is in its own part of the pieces. Each has a cache line to itself. */
+struct share {
+    _Alignas(ARENA_ALIGNMENT) int64_t next, end;
+};
 
 struct linear {
     const struct kernels *kernels;
@@ -16,19 +21,23 @@ struct linear {
     int64_t cols, n_tokens;
     bool is_quantized; /* does `q8` hold x already? */
     struct q8_rows q8;
+    int32_t n_threads;
+    struct share *shares; /* [n_threads] */
 };
 
-enum status linear_create(const struct kernels *kernels, int32_t max_tokens, int64_t max_cols,
-                          struct arena *memory, struct linear **linear_out) {
+enum status linear_create(const struct kernels *kernels, int32_t n_threads, int32_t max_tokens,
+                          int64_t max_cols, struct arena *memory, struct linear **linear_out) {
     struct linear *linear;
     TRY(ARENA_TAKE(memory, 1, &linear));
     linear->kernels = kernels;
+    linear->n_threads = n_threads;
     linear->max_tokens = max_tokens;
     linear->max_cols = max_cols;
     const size_t values = (size_t)max_tokens * (size_t)max_cols;
     TRY(ARENA_TAKE(memory, values, &linear->q8.values));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.scales));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.minus_sums));
+    TRY(ARENA_TAKE(memory, (size_t)n_threads, &linear->shares));
     *linear_out = linear;
     return STATUS_OK;
 }
@@ -50,56 +59,101 @@ static void quantize_input(struct linear *linear) {
     linear->is_quantized = true;
 }
 
-struct row_range {
+/* Rows [begin, end) of one of the matrices of a call. */
+struct piece {
+    const struct matrix *w;
+    float *y;
     int64_t begin, end;
 };
 
-static int64_t groups_of(const struct matrix *w) {
-    return (w->rows + ROW_GROUP - 1) / ROW_GROUP;
+struct work {
+    const struct linear_product *products;
+    int32_t n_products;
+    int64_t piece_rows; /* a multiple of ROW_GROUP */
+    int64_t n_pieces;
+};
+
+static int64_t pieces_of(const struct matrix *w, int64_t piece_rows) {
+    return (w->rows + piece_rows - 1) / piece_rows;
 }
 
-/* This thread's part of n groups, of which the matrix has those from first_group on. */
-static struct row_range rows_of_this_thread(const struct matrix *w, int64_t first_group, int64_t n) {
-    const int64_t thread = omp_get_thread_num(), n_threads = omp_get_num_threads();
-    struct row_range range = {(n * thread / n_threads - first_group) * ROW_GROUP,
-                              (n * (thread + 1) / n_threads - first_group) * ROW_GROUP};
-    if (range.begin < 0) range.begin = 0;
-    if (range.end > w->rows) range.end = w->rows;
-    return range;
+static struct piece piece_at(const struct work *work, int64_t index) {
+    const struct linear_product *product = work->products;
+    for (int64_t n; index >= (n = pieces_of(product->w, work->piece_rows)); product++)
+        index -= n;
+    const int64_t begin = index * work->piece_rows, end = begin + work->piece_rows;
+    return (struct piece){product->w, product->y, begin, end < product->w->rows ? end : product->w->rows};
 }
 
-static void multiply(const struct linear *linear, const struct matrix *w, struct row_range rows, float *y) {
-    if (rows.begin >= rows.end) return;
+/* One token reads weights once: small pieces, so that threads end together. Several go over them again and
+ * again, and then as many rows as the kernels keep in the cache save reads of x. */
+static struct work divide(const struct linear *linear, const struct linear_product *products,
+                          int32_t n_products) {
+    const int64_t row_bytes = linear->cols * dtype_layout(products->w->dtype)->block_bytes /
+                                  dtype_layout(products->w->dtype)->block_elements +
+                              1;
+    const int64_t groups = (linear->n_tokens == 1 ? 64 : 256) * 1024 / (row_bytes * ROW_GROUP);
+    struct work work = {
+        .products = products, .n_products = n_products, .piece_rows = (groups + 1) * ROW_GROUP};
+    for (int32_t i = 0; i < n_products; i++)
+        work.n_pieces += pieces_of(products[i].w, work.piece_rows);
+    return work;
+}
+
+static void deal(struct linear *linear, const struct work *work) {
+    for (int64_t i = 0; i < linear->n_threads; i++)
+        linear->shares[i] = (struct share){.next = work->n_pieces * i / linear->n_threads,
+                                           .end = work->n_pieces * (i + 1) / linear->n_threads};
+}
+
+/* The next piece of this thread's own part, which lies in the memory near it; then of those that others have
+ * not come to. -1: none is left. */
+static int64_t take_piece(struct linear *linear) {
+    for (int64_t i = 0; i < linear->n_threads; i++) {
+        struct share *share = &linear->shares[(omp_get_thread_num() + i) % linear->n_threads];
+        if (__atomic_load_n(&share->next, __ATOMIC_RELAXED) >= share->end) continue;
+        const int64_t index = __atomic_fetch_add(&share->next, 1, __ATOMIC_RELAXED);
+        if (index < share->end) return index;
+    }
+    return -1;
+}
+
+static int64_t multiply_adds(const struct linear *linear, const struct work *work) {
+    return work->n_pieces * work->piece_rows * linear->cols * linear->n_tokens;
+}
+
+static void multiply(const struct linear *linear, const struct piece *piece) {
+    const struct matrix *w = piece->w;
     if (packed_dtype(w->dtype))
-        linear->kernels->matmul_quantized(w, rows.begin, rows.end, &linear->q8, linear->n_tokens, y, w->rows);
+        linear->kernels->matmul_quantized(w, piece->begin, piece->end, &linear->q8, linear->n_tokens,
+                                          piece->y, w->rows);
     else
-        linear->kernels->matmul(w, rows.begin, rows.end, linear->x, linear->cols, linear->n_tokens, y,
-                                w->rows);
+        linear->kernels->matmul(w, piece->begin, piece->end, linear->x, linear->cols, linear->n_tokens,
+                                piece->y, w->rows);
 }
 
 void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products) {
-    int64_t n_groups = 0;
     for (int32_t i = 0; i < n_products; i++) {
         DCHECK(products[i].w->rows == 0 || products[i].w->cols == linear->cols);
-        n_groups += groups_of(products[i].w);
         if (packed_dtype(products[i].w->dtype)) quantize_input(linear);
     }
-#pragma omp parallel if (threads_worthwhile(n_groups * ROW_GROUP * linear->cols * linear->n_tokens))
-    for (int64_t i = 0, first_group = 0; i < n_products; i++) {
-        const struct matrix *w = products[i].w;
-        multiply(linear, w, rows_of_this_thread(w, first_group, n_groups), products[i].y);
-        first_group += groups_of(w);
+    const struct work work = divide(linear, products, n_products);
+    deal(linear, &work);
+#pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
+    for (int64_t index; (index = take_piece(linear)) >= 0;) {
+        const struct piece piece = piece_at(&work, index);
+        multiply(linear, &piece);
     }
 }
 
-static void multiply_exact(const struct linear *linear, const struct matrix *w, struct row_range rows,
-                           int64_t block, const float *scale, int64_t *sums, int64_t *bad) {
-    if (rows.begin >= rows.end) return;
+static void multiply_exact(const struct linear *linear, const struct piece *piece, int64_t block,
+                           const float *scale, int64_t *sums, int64_t *bad) {
+    const struct matrix *w = piece->w;
     if (packed_dtype(w->dtype))
-        linear->kernels->matmul_quantized_exact(w, rows.begin, rows.end, block, &linear->q8, scale,
+        linear->kernels->matmul_quantized_exact(w, piece->begin, piece->end, block, &linear->q8, scale,
                                                 linear->n_tokens, sums, w->rows, bad);
     else
-        linear->kernels->matmul_exact(w, rows.begin, rows.end, block, linear->x, linear->cols, scale,
+        linear->kernels->matmul_exact(w, piece->begin, piece->end, block, linear->x, linear->cols, scale,
                                       linear->n_tokens, sums, w->rows, bad);
 }
 
@@ -107,6 +161,12 @@ void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t blo
                       int64_t *sums, int64_t *bad) {
     DCHECK(w->cols == linear->cols);
     if (packed_dtype(w->dtype)) quantize_input(linear);
-#pragma omp parallel if (threads_worthwhile(w->rows * w->cols * linear->n_tokens))
-    multiply_exact(linear, w, rows_of_this_thread(w, 0, groups_of(w)), block, scale, sums, bad);
+    const struct linear_product product = {w, NULL};
+    const struct work work = divide(linear, &product, 1);
+    deal(linear, &work);
+#pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
+    for (int64_t index; (index = take_piece(linear)) >= 0;) {
+        const struct piece piece = piece_at(&work, index);
+        multiply_exact(linear, &piece, block, scale, sums, bad);
+    }
 }

@@ -1,8 +1,8 @@
 /* worker/linear.h - products of this rank's weights with rows of activations.
  *
  * The rows are named once and then met by several matrices: where these are quantised, so are the rows, once.
- * How rows of weights are split over threads never changes a result: every row is computed by itself
- * (docs/numerics.md).
+ * Threads take pieces of rows, each its own part of the matrix first and then what slower ones have left. How
+ * rows are split never changes a result: every row is computed by itself (docs/numerics.md).
  *
  * Memory:  the activations in 8 bits are in the arena given to create.
  * Threads: main thread; opens the parallel regions itself.
@@ -18,8 +18,8 @@
 struct linear;
 
 /* No input will have more rows or columns. */
-NODISCARD enum status linear_create(const struct kernels *kernels, int32_t max_tokens, int64_t max_cols,
-                                    struct arena *memory, struct linear **linear_out);
+NODISCARD enum status linear_create(const struct kernels *kernels, int32_t n_threads, int32_t max_tokens,
+                                    int64_t max_cols, struct arena *memory, struct linear **linear_out);
 
 /* What the next products multiply: x [n_tokens, cols], unchanged until the last of them. */
 void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens);

@@ -250,7 +250,8 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
     TRY(create_selection(worker));
     TRY(batch_create(max_tokens, worker->memory, &worker->batch));
     TRY(attention_create(&attention, worker->kernels, worker->memory, &worker->attention));
-    TRY(linear_create(worker->kernels, max_tokens, widest_input(shard), worker->memory, &worker->linear));
+    TRY(linear_create(worker->kernels, n_threads, max_tokens, widest_input(shard), worker->memory,
+                      &worker->linear));
     TRY(residual_create(worker->comm, worker->kernels, worker->linear, worker->config.numerics, max_tokens,
                         shard->spec->hidden_size, worker->memory, &worker->residual));
     TRY(mlp_create(shard, worker->linear, max_tokens, worker->memory, &worker->mlp));
