@@ -4,8 +4,10 @@
 
 const struct dtype_layout *dtype_layout(enum dtype dtype) {
     static const struct dtype_layout layouts[DTYPE_COUNT] = {
-        [DTYPE_F32] = {"f32", 1, 4},     [DTYPE_F16] = {"f16", 1, 2},     [DTYPE_BF16] = {"bf16", 1, 2},
-        [DTYPE_Q8_0] = {"q8_0", 32, 34}, [DTYPE_Q4_0] = {"q4_0", 32, 18},
+        [DTYPE_F32] = {"f32", 1, 4},       [DTYPE_F16] = {"f16", 1, 2},
+        [DTYPE_BF16] = {"bf16", 1, 2},     [DTYPE_Q8_0] = {"q8_0", 32, 34},
+        [DTYPE_Q4_0] = {"q4_0", 32, 18},   [DTYPE_Q4_K] = {"q4_k", 256, 144},
+        [DTYPE_Q5_K] = {"q5_k", 256, 176}, [DTYPE_Q6_K] = {"q6_k", 256, 210},
     };
     CHECK(dtype >= 0 && dtype < DTYPE_COUNT);
     return &layouts[dtype];

@@ -1,7 +1,8 @@
 /* base/dtype.h - the element types of weights and KV pages.
  *
  * A quantised type stores a row as blocks of `block_elements` values in `block_bytes` bytes
- * (ggml's layouts: Q8_0 is f16 scale + 32 int8; Q4_0 is f16 scale + 16 bytes, low nibbles first).
+ * (ggml's layouts: Q8_0 is f16 scale + 32 int8; Q4_0 is f16 scale + 16 bytes, low nibbles first; the K types
+ * are super-blocks of 256 with a scale for every 32 or 16 of them, see kernels/super_block_impl.h).
  *
  * Memory:  none.
  * Threads: any.
@@ -11,7 +12,17 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum dtype { DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0, DTYPE_Q4_0, DTYPE_COUNT };
+enum dtype {
+    DTYPE_F32,
+    DTYPE_F16,
+    DTYPE_BF16,
+    DTYPE_Q8_0,
+    DTYPE_Q4_0,
+    DTYPE_Q4_K,
+    DTYPE_Q5_K,
+    DTYPE_Q6_K,
+    DTYPE_COUNT
+};
 
 struct dtype_layout {
     const char *name;   /* "f32", …, as on the command line */

@@ -2,6 +2,7 @@
  * beside vec16. All of it is exact. */
 #pragma once
 
+#include "kernels/six_bits_sse_impl.h"
 #include "kernels/vec16_avx2_impl.h"
 
 /* Tokens x panels of a tile: its sums, integers and floats, leave some of the 16 registers free. */
@@ -29,6 +30,16 @@ INLINE bytes64 b64_high_nibbles(bytes64 v) {
     return (bytes64){_mm256_and_si256(_mm256_srli_epi16(v.low, 4), mask),
                      _mm256_and_si256(_mm256_srli_epi16(v.high, 4), mask)};
 }
+/* v with bits of a plane, from bit `first` on, above the nibbles: as those bits of `mask` */
+INLINE __m256i with_bits(__m256i v, __m256i plane, int first, int8_t mask) {
+    const __m256i bits =
+        first < 4 ? _mm256_slli_epi16(plane, 4 - first) : _mm256_srli_epi16(plane, first - 4);
+    return _mm256_or_si256(v, _mm256_and_si256(bits, _mm256_set1_epi8(mask)));
+}
+INLINE bytes64 b64_with_bits(bytes64 nibbles, bytes64 plane, int first, int8_t mask) {
+    return (bytes64){with_bits(nibbles.low, plane.low, first, mask),
+                     with_bits(nibbles.high, plane.high, first, mask)};
+}
 INLINE word16 w16_broadcast(const int8_t *source) {
     int32_t word;
     memcpy(&word, source, sizeof word);
@@ -45,6 +56,9 @@ INLINE sums16 s16_start_nibbles(const int32_t *minus_sum) {
     const __m256i start = _mm256_slli_epi32(_mm256_set1_epi32(*minus_sum), 3);
     return (sums16){start, start};
 }
+INLINE sums16 s16_set(int32_t value) {
+    return (sums16){_mm256_set1_epi32(value), _mm256_set1_epi32(value)};
+}
 /* vpmaddubsw adds pairs of products in 16 bits: |w| x with w's sign on x stays within 2 x 128 x 127. */
 INLINE __m256i add_signed(__m256i sums, __m256i offset_weights, __m256i x) {
     const __m256i w = _mm256_xor_si256(offset_weights, _mm256_set1_epi8(-128));
@@ -54,7 +68,7 @@ INLINE __m256i add_signed(__m256i sums, __m256i offset_weights, __m256i x) {
 INLINE __m256i add_small(__m256i sums, __m256i w, __m256i x) {
     return _mm256_add_epi32(sums, _mm256_madd_epi16(_mm256_maddubs_epi16(w, x), _mm256_set1_epi16(1)));
 }
-/* sums += the four weights of every row times the four x */
+/* sums += the four weights of every row times the four x; "nibbles" have up to 6 bits */
 INLINE sums16 s16_add_bytes(sums16 sums, bytes64 w, word16 x) {
     return (sums16){add_signed(sums.low, w.low, x), add_signed(sums.high, w.high, x)};
 }
@@ -63,6 +77,22 @@ INLINE sums16 s16_add_nibbles(sums16 sums, bytes64 w, word16 x) {
 }
 INLINE vec16 s16_to_float(sums16 sums) {
     return (vec16){_mm256_cvtepi32_ps(sums.low), _mm256_cvtepi32_ps(sums.high)};
+}
+
+INLINE vec16 v16_of_bytes(__m128i bytes) {
+    return (vec16){_mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(bytes)),
+                   _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(_mm_srli_si128(bytes, 8)))};
+}
+/* Sixteen 6-bit scales and mins: a nibble each in `low`, 2 bits each from bit `shift` of `high` on. */
+INLINE void v16_load_six_bits(const uint8_t *low, const uint8_t *high, int shift, vec16 *scales,
+                              vec16 *mins) {
+    __m128i scale_bytes, min_bytes;
+    six_bits(low, high, shift, &scale_bytes, &min_bytes);
+    *scales = v16_of_bytes(scale_bytes);
+    *mins = v16_of_bytes(min_bytes);
+}
+INLINE vec16 v16_load_i8(const uint8_t *source) {
+    return v16_scaled_bytes(_mm_loadu_si128((const void *)source), _mm256_set1_ps(1));
 }
 
 INLINE __m256i magnitude_bits(__m256 v) {

@@ -21,8 +21,13 @@ struct matrix { /* [rows, cols] */
     enum dtype dtype;
     int64_t rows;
     int64_t cols;
-    const void *data; /* float types: row-major, without gaps; quantised types: panels (kernels/packed.h) */
+    const void *data;  /* float types: row-major, without gaps; quantised types: panels (kernels/packed.h) */
+    int64_t first_col; /* `data` holds whole super-blocks: so many columns, a multiple of QUANT_BLOCK, come
+                        * before the matrix's first. 0 for types without super-blocks. */
 };
+
+/* Columns that `data` holds: those of the matrix and the rest of its first and last super-block. */
+int64_t matrix_held_cols(const struct matrix *matrix);
 
 /* Rows of activations in 8 bits, as quantised weights meet them: block by block of QUANT_BLOCK elements,
  * x is about scale * value with scale = max|x| / 127. A block below 2^-100 is all zeros; one with a NaN or an
@@ -30,8 +35,9 @@ struct matrix { /* [rows, cols] */
 struct q8_rows { /* [n_rows, cols], cols a multiple of QUANT_BLOCK */
     int64_t cols;
     int8_t *values;
-    float *scales;       /* [n_rows, cols / QUANT_BLOCK] */
-    int32_t *minus_sums; /* likewise: minus the sum of the block's values */
+    float *scales;            /* [n_rows, cols / QUANT_BLOCK] */
+    int32_t *minus_sums;      /* likewise: minus the sum of the block's values */
+    int32_t *minus_half_sums; /* likewise: of its first half */
 };
 
 /* The fixed grid of exact sums: an int64 counts units of 2^-34. */
@@ -67,7 +73,10 @@ struct kernels {
 
     /* The same two products for a quantised matrix: over the blocks of 32 columns, ascending, from +0
      *   dot = fma(sum of weight * value, weight's scale * x's scale, dot)
-     * whose integer sum is exact. row_begin is a multiple of PACKED_ROWS, `block` one of QUANT_BLOCK. */
+     * whose integer sum is exact. q6_k takes this step twice a block, for columns 0-15 and 16-31; its scale
+     * is d * scale. q4_k and q5_k have d * scale too, and a second step dot = fma(min_d * min, x's scale *
+     * minus the sum of the values, dot) row_begin is a multiple of PACKED_ROWS, `block` one of QUANT_BLOCK.
+     */
     void (*matmul_quantized)(const struct matrix *w, int64_t row_begin, int64_t row_end,
                              const struct q8_rows *x, int64_t n_tokens, float *y, int64_t y_stride);
     void (*matmul_quantized_exact)(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,

@@ -5,6 +5,7 @@
 
 #include "base/check.h"
 #include "kernels/packed_impl.h"
+#include "kernels/super_block_impl.h"
 
 /* ggml's blocks: an f16 scale, then the values. */
 enum { SCALE_BYTES = 2, WORD_BYTES = 4 };
@@ -13,7 +14,12 @@ enum { SCALE_BYTES = 2, WORD_BYTES = 4 };
 #define SCALE_MIN 0x1p-100f
 
 bool packed_dtype(enum dtype dtype) {
-    return dtype == DTYPE_Q8_0 || dtype == DTYPE_Q4_0;
+    return dtype_layout(dtype)->block_elements > 1;
+}
+
+int64_t matrix_held_cols(const struct matrix *matrix) {
+    const int64_t block = dtype_layout(matrix->dtype)->block_elements;
+    return (matrix->first_col + matrix->cols + block - 1) / block * block;
 }
 
 int64_t packed_panels(int64_t rows) {
@@ -42,21 +48,29 @@ static void pack_q4_0(const uint8_t *block, uint8_t *words) {
                WORD_BYTES);
 }
 
+static void pack_block(enum dtype dtype, const uint8_t *block, int64_t row, uint8_t *record) {
+    if (packed_super_blocks(dtype)) {
+        super_block_pack(dtype, block, row, record);
+        return;
+    }
+    memcpy(record + row * SCALE_BYTES, block, SCALE_BYTES);
+    uint8_t *words = record + PACKED_SCALE_BYTES + row * WORD_BYTES;
+    if (dtype == DTYPE_Q8_0)
+        pack_q8_0(block, words);
+    else
+        pack_q4_0(block, words);
+}
+
 void pack_panel(enum dtype dtype, const void *rows, size_t row_bytes, int64_t n_rows, int64_t cols,
                 void *panel) {
     const size_t block_bytes = (size_t)dtype_layout(dtype)->block_bytes;
+    const int64_t n_blocks = cols / dtype_layout(dtype)->block_elements;
     if (n_rows < PACKED_ROWS) memset(panel, 0, packed_panel_bytes(dtype, cols));
     uint8_t *record = panel;
-    for (int64_t b = 0; b < cols / QUANT_BLOCK; b++, record += PACKED_ROWS * block_bytes)
-        for (int64_t r = 0; r < n_rows; r++) {
-            const uint8_t *block = (const uint8_t *)rows + (size_t)r * row_bytes + (size_t)b * block_bytes;
-            memcpy(record + r * SCALE_BYTES, block, SCALE_BYTES);
-            uint8_t *words = record + PACKED_SCALE_BYTES + r * WORD_BYTES;
-            if (dtype == DTYPE_Q8_0)
-                pack_q8_0(block, words);
-            else
-                pack_q4_0(block, words);
-        }
+    for (int64_t b = 0; b < n_blocks; b++, record += PACKED_ROWS * block_bytes)
+        for (int64_t r = 0; r < n_rows; r++)
+            pack_block(dtype, (const uint8_t *)rows + (size_t)r * row_bytes + (size_t)b * block_bytes, r,
+                       record);
 }
 
 static float largest_by_magnitude(const float *x) {
@@ -97,7 +111,7 @@ static void quantize_q4_0(const float *x, uint8_t *block) {
 }
 
 void quantize_weights(const float *x, int64_t n, enum dtype dtype, void *blocks) {
-    CHECK(packed_dtype(dtype) && n % QUANT_BLOCK == 0);
+    CHECK((dtype == DTYPE_Q8_0 || dtype == DTYPE_Q4_0) && n % QUANT_BLOCK == 0);
     uint8_t *block = blocks;
     for (int64_t i = 0; i < n; i += QUANT_BLOCK, block += dtype_layout(dtype)->block_bytes)
         if (dtype == DTYPE_Q8_0)

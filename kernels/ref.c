@@ -9,8 +9,11 @@
 #include "kernels/elementwise_impl.h"
 #include "kernels/exp_impl.h"
 #include "kernels/half_impl.h"
+#include "kernels/packed_impl.h"
+#include "kernels/super_block_impl.h"
 
-/* Element i of a row. A quantised weight is an exact f32: at most 8 bits of integer, 11 of scale. */
+/* Element i of a row, of a type without super-blocks. A quantised weight is an exact f32: at most 8 bits of
+ * integer, 11 of scale. */
 static float element(const void *row, enum dtype dtype, int64_t i) {
     const struct dtype_layout *layout = dtype_layout(dtype);
     const uint8_t *block = (const uint8_t *)row + i / layout->block_elements * layout->block_bytes;
@@ -140,6 +143,10 @@ static int64_t words_at_most(const uint32_t *words, int64_t n, uint32_t limit, i
 }
 
 static void load(const void *source, enum dtype dtype, int64_t n, float *x) {
+    if (packed_super_blocks(dtype)) {
+        super_blocks_load(dtype, source, n, x);
+        return;
+    }
     for (int64_t i = 0; i < n; i++)
         x[i] = element(source, dtype, i);
 }

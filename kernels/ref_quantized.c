@@ -5,7 +5,8 @@
 #include "kernels/kernels_impl.h"
 #include "kernels/packed_impl.h"
 
-static void quantize_block(const float *x, int8_t *values, float *scale, int32_t *minus_sum) {
+/* Values of a block: 127 steps of x's largest magnitude. Returns its scale. */
+static float quantize_block(const float *x, int8_t *values) {
     uint32_t largest = 0; /* as bits, of which a NaN has more than any number */
     for (int i = 0; i < QUANT_BLOCK; i++) {
         const uint32_t magnitude = bits_of_float(x[i]) & 0x7fffffffu;
@@ -13,34 +14,51 @@ static void quantize_block(const float *x, int8_t *values, float *scale, int32_t
     }
     const float max = float_of_bits(largest);
     const bool usable = max >= QUANT_MIN && isfinite(max);
-    *scale = usable ? max / 127 : isfinite(max) ? 0 : NAN;
     const float inverse = 127 / max;
-    *minus_sum = 0;
-    for (int i = 0; i < QUANT_BLOCK; i++) {
+    for (int i = 0; i < QUANT_BLOCK; i++)
         values[i] = usable ? (int8_t)lrintf(x[i] * inverse) : 0;
-        *minus_sum -= values[i];
-    }
+    return usable ? max / 127 : isfinite(max) ? 0 : NAN;
+}
+
+static int32_t minus_sum(const int8_t *values, int n) {
+    int32_t sum = 0;
+    for (int i = 0; i < n; i++)
+        sum -= values[i];
+    return sum;
 }
 
 void ref_quantize(const float *x, int64_t row, const struct q8_rows *rows) {
     const int64_t n_blocks = rows->cols / QUANT_BLOCK;
-    for (int64_t b = 0; b < n_blocks; b++)
-        quantize_block(x + b * QUANT_BLOCK, rows->values + row * rows->cols + b * QUANT_BLOCK,
-                       rows->scales + row * n_blocks + b, rows->minus_sums + row * n_blocks + b);
+    for (int64_t b = 0; b < n_blocks; b++) {
+        int8_t *values = rows->values + row * rows->cols + b * QUANT_BLOCK;
+        rows->scales[row * n_blocks + b] = quantize_block(x + b * QUANT_BLOCK, values);
+        rows->minus_sums[row * n_blocks + b] = minus_sum(values, QUANT_BLOCK);
+        rows->minus_half_sums[row * n_blocks + b] = minus_sum(values, QUANT_BLOCK / 2);
+    }
+}
+
+/* dot, taken on by one block: its columns in parts of one scale each, then its min. */
+static float add_block(const struct matrix *w, int64_t row, const struct q8_rows *x, int64_t token,
+                       int64_t block, float dot) {
+    const int8_t *values = x->values + token * x->cols;
+    const int64_t x_block = token * (x->cols / QUANT_BLOCK) + block, n = packed_scale_cols(w->dtype);
+    const int64_t begin = block * QUANT_BLOCK;
+    for (int64_t part = begin; part < begin + QUANT_BLOCK; part += n) {
+        int32_t products = 0;
+        for (int64_t col = part; col < part + n; col++)
+            products += packed_value(w, row, col) * values[col];
+        dot = fmaf((float)products, packed_scale(w, row, part) * x->scales[x_block], dot);
+    }
+    if (!packed_has_mins(w->dtype)) return dot;
+    return fmaf(packed_min(w, row, begin), x->scales[x_block] * (float)x->minus_sums[x_block], dot);
 }
 
 /* Columns [begin, end) of a row of w times those of a row of x. */
 static float dot(const struct matrix *w, int64_t row, const struct q8_rows *x, int64_t token, int64_t begin,
                  int64_t end) {
     float sum = 0;
-    for (int64_t col = begin; col < end; col += QUANT_BLOCK) {
-        const int64_t block = col / QUANT_BLOCK;
-        int32_t products = 0;
-        for (int64_t i = col; i < col + QUANT_BLOCK; i++)
-            products += packed_value(w, row, i) * x->values[token * x->cols + i];
-        const float scale = packed_scale(w, row, block) * x->scales[token * (x->cols / QUANT_BLOCK) + block];
-        sum = fmaf((float)products, scale, sum);
-    }
+    for (int64_t block = begin / QUANT_BLOCK; block < end / QUANT_BLOCK; block++)
+        sum = add_block(w, row, x, token, block, sum);
     return sum;
 }
 

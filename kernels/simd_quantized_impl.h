@@ -6,73 +6,26 @@
  * panels the repetition of x. With one token, panels stream from memory one after the other. */
 #pragma once
 
-#include "kernels/packed_impl.h"
-#include "kernels/simd_target_impl.h"
+#include "kernels/simd_quant_block_impl.h"
 
 static void quantize(const float *x, int64_t row, const struct q8_rows *rows) {
     const int64_t n_blocks = rows->cols / QUANT_BLOCK;
     int8_t *values = rows->values + row * rows->cols;
     float *scales = rows->scales + row * n_blocks;
     int32_t *minus_sums = rows->minus_sums + row * n_blocks;
+    int32_t *minus_half_sums = rows->minus_half_sums + row * n_blocks;
     for (int64_t b = 0; b < n_blocks; b++, x += QUANT_BLOCK, values += QUANT_BLOCK) {
         const vec16 low = v16_load(x), high = v16_load(x + LANES);
         const float max = float_of_bits(v16_largest_magnitude(low, high));
         if (max >= QUANT_MIN && isfinite(max)) {
             const vec16 inverse = v16_set(127 / max);
             scales[b] = max / 127;
-            minus_sums[b] = -(v16_round_to_bytes(v16_mul(low, inverse), values) +
-                              v16_round_to_bytes(v16_mul(high, inverse), values + LANES));
+            minus_half_sums[b] = -v16_round_to_bytes(v16_mul(low, inverse), values);
+            minus_sums[b] = minus_half_sums[b] - v16_round_to_bytes(v16_mul(high, inverse), values + LANES);
         } else {
             scales[b] = isfinite(max) ? 0 : NAN;
-            minus_sums[b] = 0;
+            minus_sums[b] = minus_half_sums[b] = 0;
             memset(values, 0, QUANT_BLOCK);
-        }
-    }
-}
-
-/* One call: the same for all its tiles. */
-struct quant_job {
-    const struct matrix *w;
-    const struct q8_rows *x;
-    const struct target *target;
-    int64_t row_end;
-    int64_t n_blocks;         /* of a row */
-    int64_t blocks_at_a_time; /* that make one product */
-    size_t panel_bytes;
-};
-
-/* Word g of a record, of the eight that a block has. */
-INLINE bytes64 record_word(enum dtype dtype, const uint8_t *record, int g) {
-    const uint8_t *words = record + PACKED_SCALE_BYTES;
-    if (dtype == DTYPE_Q8_0) return b64_load(words + g * 64);
-    const bytes64 pair = b64_load(words + g % 4 * 64);
-    return g < 4 ? b64_low_nibbles(pair) : b64_high_nibbles(pair);
-}
-
-/* The integer sums of block b, whose record of the first panel is given. */
-INLINE void block_sums(int n_tokens, int n_panels, enum dtype dtype, const struct quant_job *job,
-                       const uint8_t *record, int64_t token, int64_t b, sums16 *sums) {
-    const struct q8_rows *x = job->x;
-#pragma GCC unroll 8
-    for (int i = 0; i < n_tokens * n_panels; i++) {
-        const int32_t *minus_sum = x->minus_sums + (token + i / n_panels) * job->n_blocks + b;
-        sums[i] = dtype == DTYPE_Q8_0 ? s16_start_bytes(minus_sum) : s16_start_nibbles(minus_sum);
-    }
-#pragma GCC unroll 8
-    for (int g = 0; g < QUANT_BLOCK / 4; g++) {
-        bytes64 w[QUANT_PANELS];
-#pragma GCC unroll 2
-        for (int p = 0; p < n_panels; p++)
-            w[p] = record_word(dtype, record + (size_t)p * job->panel_bytes, g);
-#pragma GCC unroll 4
-        for (int t = 0; t < n_tokens; t++) {
-            const word16 four = w16_broadcast(x->values + (token + t) * x->cols + b * QUANT_BLOCK + g * 4);
-#pragma GCC unroll 2
-            for (int p = 0; p < n_panels; p++) {
-                sums16 *sum = &sums[t * n_panels + p];
-                *sum =
-                    dtype == DTYPE_Q8_0 ? s16_add_bytes(*sum, w[p], four) : s16_add_nibbles(*sum, w[p], four);
-            }
         }
     }
 }
@@ -80,28 +33,15 @@ INLINE void block_sums(int n_tokens, int n_panels, enum dtype dtype, const struc
 /* Rows from `row` on (n_panels of them times sixteen), n_tokens tokens: product after product. */
 INLINE void multiply_tile_as(int n_tokens, int n_panels, enum dtype dtype, const struct quant_job *job,
                              int64_t row, int64_t token) {
-    const size_t record_bytes = PACKED_ROWS * (dtype == DTYPE_Q8_0 ? 34 : 18);
-    const uint8_t *record = (const uint8_t *)job->w->data + (size_t)(row / PACKED_ROWS) * job->panel_bytes;
+    const uint8_t *panel = (const uint8_t *)job->w->data + (size_t)(row / PACKED_ROWS) * job->panel_bytes;
     vec16 totals[QUANT_TOKENS * QUANT_PANELS];
-    sums16 sums[QUANT_TOKENS * QUANT_PANELS];
     for (int64_t b = 0; b < job->n_blocks;) {
         const int64_t end = smaller(b + job->blocks_at_a_time, job->n_blocks);
 #pragma GCC unroll 8
         for (int i = 0; i < n_tokens * n_panels; i++)
             totals[i] = v16_set(0);
-        for (; b < end; b++, record += record_bytes) {
-            block_sums(n_tokens, n_panels, dtype, job, record, token, b, sums);
-#pragma GCC unroll 2
-            for (int p = 0; p < n_panels; p++) {
-                const vec16 w_scale = v16_load_f16(record + (size_t)p * job->panel_bytes);
-#pragma GCC unroll 4
-                for (int t = 0; t < n_tokens; t++) {
-                    const vec16 x_scale = v16_set(job->x->scales[(token + t) * job->n_blocks + b]);
-                    vec16 *total = &totals[t * n_panels + p];
-                    *total = v16_fma(s16_to_float(sums[t * n_panels + p]), v16_mul(w_scale, x_scale), *total);
-                }
-            }
-        }
+        for (; b < end; b++)
+            tile_add_block(n_tokens, n_panels, dtype, job, panel, token, b, totals);
 #pragma GCC unroll 8
         for (int i = 0; i < n_tokens * n_panels; i++) {
             const int64_t first = row + i % n_panels * PACKED_ROWS;
@@ -114,10 +54,22 @@ INLINE void multiply_tile_as(int n_tokens, int n_panels, enum dtype dtype, const
 #define DEFINE_MULTIPLY_TILE(n_tokens, n_panels)                                                             \
     static __attribute__((noinline)) void multiply_tile_##n_tokens##x##n_panels(                             \
         const struct quant_job *job, int64_t row, int64_t token) {                                           \
-        if (job->w->dtype == DTYPE_Q8_0)                                                                     \
-            multiply_tile_as(n_tokens, n_panels, DTYPE_Q8_0, job, row, token);                               \
-        else                                                                                                 \
+        switch (job->w->dtype) {                                                                             \
+        case DTYPE_Q4_0:                                                                                     \
             multiply_tile_as(n_tokens, n_panels, DTYPE_Q4_0, job, row, token);                               \
+            return;                                                                                          \
+        case DTYPE_Q4_K:                                                                                     \
+            multiply_tile_as(n_tokens, n_panels, DTYPE_Q4_K, job, row, token);                               \
+            return;                                                                                          \
+        case DTYPE_Q5_K:                                                                                     \
+            multiply_tile_as(n_tokens, n_panels, DTYPE_Q5_K, job, row, token);                               \
+            return;                                                                                          \
+        case DTYPE_Q6_K:                                                                                     \
+            multiply_tile_as(n_tokens, n_panels, DTYPE_Q6_K, job, row, token);                               \
+            return;                                                                                          \
+        default:                                                                                             \
+            multiply_tile_as(n_tokens, n_panels, DTYPE_Q8_0, job, row, token);                               \
+        }                                                                                                    \
     }
 DEFINE_MULTIPLY_TILE(1, 1)
 DEFINE_MULTIPLY_TILE(2, 1)
@@ -175,7 +127,8 @@ static void multiply_quantized(const struct matrix *w, int64_t row_begin, int64_
         .row_end = row_end,
         .n_blocks = x->cols / QUANT_BLOCK,
         .blocks_at_a_time = block / QUANT_BLOCK,
-        .panel_bytes = packed_panel_bytes(w->dtype, w->cols),
+        .first_block = w->first_col / QUANT_BLOCK,
+        .panel_bytes = matrix_panel_bytes(w),
     };
     const int64_t n_panels = 1 + CACHED_PANEL_BYTES / ((int64_t)job.panel_bytes + 1);
     const int64_t n_rows = n_tokens == 1 ? w->rows : (n_panels + 1) / 2 * 2 * PACKED_ROWS;

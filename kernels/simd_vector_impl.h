@@ -6,6 +6,7 @@
 
 #include "kernels/exp_impl.h"
 #include "kernels/kernels_impl.h"
+#include "kernels/super_block_impl.h"
 
 /* The last values of a row, fewer than 16, padded with zeros. Out of line: they are rare, and a call of
  * memcpy in the midst of a loop would cost it its registers. */
@@ -190,6 +191,11 @@ static void load(const void *source, enum dtype dtype, int64_t n, float *x) {
         return;
     case DTYPE_Q4_0:
         load_as(DTYPE_Q4_0, source, n, x);
+        return;
+    case DTYPE_Q4_K:
+    case DTYPE_Q5_K:
+    case DTYPE_Q6_K:
+        super_blocks_load(dtype, source, n, x);
         return;
     default:
         memcpy(x, source, (size_t)n * sizeof *x);

@@ -37,6 +37,7 @@ enum status linear_create(const struct kernels *kernels, int32_t n_threads, int3
     TRY(ARENA_TAKE(memory, values, &linear->q8.values));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.scales));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.minus_sums));
+    TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.minus_half_sums));
     TRY(ARENA_TAKE(memory, (size_t)n_threads, &linear->shares));
     *linear_out = linear;
     return STATUS_OK;

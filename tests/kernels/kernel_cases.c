@@ -59,6 +59,11 @@ static uint16_t draw_half(struct draw *draw, enum flavour flavour, enum dtype dt
     return (uint16_t)((bits & 0x83ff) | exponent << 10);
 }
 
+/* Scales of a block, or the value itself. */
+static int n_halves(enum dtype dtype) {
+    return dtype == DTYPE_Q4_K || dtype == DTYPE_Q5_K ? 2 : 1;
+}
+
 void draw_weights(struct draw *draw, enum flavour flavour, enum dtype dtype, int64_t n, uint8_t *data) {
     const struct dtype_layout *layout = dtype_layout(dtype);
     for (int64_t block = 0; block < n / layout->block_elements; block++, data += layout->block_bytes) {
@@ -67,10 +72,12 @@ void draw_weights(struct draw *draw, enum flavour flavour, enum dtype dtype, int
             memcpy(data, &value, sizeof value);
             continue;
         }
-        const uint16_t half = draw_half(draw, flavour, dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16);
-        memcpy(data, &half, sizeof half);
-        for (int i = 2; i < layout->block_bytes; i++)
+        for (int i = 0; i < layout->block_bytes; i++)
             data[i] = (uint8_t)draw_bits(draw);
+        for (int i = 0; i < n_halves(dtype); i++) {
+            const uint16_t half = draw_half(draw, flavour, dtype == DTYPE_BF16 ? DTYPE_BF16 : DTYPE_F16);
+            memcpy(data + (dtype == DTYPE_Q6_K ? 208 : 2 * i), &half, sizeof half);
+        }
     }
 }
 

@@ -29,6 +29,9 @@ void draw_floats(struct draw *draw, enum flavour flavour, int64_t n, float *x);
 /* n elements of `dtype`, n a multiple of its block. `data` needs no alignment. */
 void draw_weights(struct draw *draw, enum flavour flavour, enum dtype dtype, int64_t n, uint8_t *data);
 
+/* The types whose rows the products of floats take: those before this one. */
+#define UNPACKED_DTYPES DTYPE_Q4_K
+
 /* malloc that ends the test instead of failing. */
 void *must_have(size_t bytes);
 

@@ -28,7 +28,7 @@ static struct exact_case case_create(struct draw *draw, enum dtype dtype, enum f
     struct exact_case c = {.block = block, .n_tokens = draw_between(draw, 1, TOKENS)};
     uint8_t *weights = must_have(dtype_bytes(dtype, ROWS * cols));
     draw_weights(draw, flavour, dtype, ROWS * cols, weights);
-    c.w = (struct matrix){dtype, ROWS, cols, weights};
+    c.w = (struct matrix){dtype, ROWS, cols, weights, 0};
     c.x = must_have((size_t)(TOKENS * cols) * sizeof(float));
     draw_floats(draw, flavour, TOKENS * cols, c.x);
     c.scale = must_have(TOKENS * sizeof(float));
@@ -51,7 +51,7 @@ static void run(const struct kernels *kernels, const struct exact_case *c, const
 static void sets_equal_ref(void **state) {
     (void)state;
     struct draw draw = {.seed = 11};
-    for (enum dtype dtype = 0; dtype < DTYPE_COUNT; dtype++)
+    for (enum dtype dtype = 0; dtype < UNPACKED_DTYPES; dtype++)
         for (enum flavour flavour = 0; flavour < FLAVOUR_COUNT; flavour++)
             for (int i = 0; i < 10; i++) {
                 const int64_t unit = dtype_layout(dtype)->block_elements;
@@ -86,7 +86,7 @@ static uint8_t *slice(const struct matrix *w, int64_t begin, int64_t end) {
 static void columns_may_be_dealt_out_in_any_way(void **state) {
     (void)state;
     struct draw draw = {.seed = 12};
-    for (enum dtype dtype = 0; dtype < DTYPE_COUNT; dtype++)
+    for (enum dtype dtype = 0; dtype < UNPACKED_DTYPES; dtype++)
         for (int i = 0; i < 10; i++) {
             const int64_t block = 32 * draw_between(&draw, 1, 20), n_blocks = draw_between(&draw, 1, 9);
             struct exact_case c = case_create(&draw, dtype, FLAVOUR_PLAIN,
@@ -97,7 +97,7 @@ static void columns_may_be_dealt_out_in_any_way(void **state) {
                 end = begin + block * draw_between(&draw, 1, n_blocks);
                 if (end > c.w.cols) end = c.w.cols;
                 uint8_t *owned = slice(&c.w, begin, end);
-                const struct matrix part = {dtype, ROWS, end - begin, owned};
+                const struct matrix part = {dtype, ROWS, end - begin, owned, 0};
                 const struct kernels *kernels =
                     kernels_at_level((int)draw_between(&draw, 0, vector_levels()));
                 for (int64_t row = 0; row < ROWS; row += 5) /* and its threads */
@@ -124,7 +124,7 @@ static int64_t place(const struct kernels *kernels, float value, const float *sc
         for (int r = 0; r < N_ROWS; r++)
             sums[t][r] = *sum;
     }
-    const struct matrix w = {DTYPE_F32, N_ROWS, 1, ones};
+    const struct matrix w = {DTYPE_F32, N_ROWS, 1, ones, 0};
     kernels->matmul_exact(&w, 0, N_ROWS, 1, x, 1, scale ? scales : NULL, N_TOKENS, sums[0], N_ROWS, bad);
     for (int t = 0; t < N_TOKENS; t++) {
         assert_int_equal(bad[t], bad[0]);
@@ -191,7 +191,7 @@ static void a_sum_of_the_most_blocks_does_not_overflow(void **state) {
     float ones[64];
     for (int i = 0; i < 64; i++)
         ones[i] = 1;
-    const struct matrix w = {DTYPE_F32, 1, 64, ones};
+    const struct matrix w = {DTYPE_F32, 1, 64, ones, 0};
     float x[64];
     for (int i = 0; i < 64; i++)
         x[i] = 0x1.fffffep17f;
