@@ -41,6 +41,7 @@ struct bench_figures bench_figures_of(const struct bench_test *test, const struc
         .compute_ms = ms * result->times.compute,
         .sync_ms = ms * result->times.sync,
         .select_ms = ms * result->times.select,
+        .agree_ms = ms * result->times.agree,
         .sample_ms = ms * result->sample_seconds,
     };
     if (test->n_prompt > 0) return figures;

@@ -14,6 +14,7 @@ struct bench_figures {
     double mean_ns, deviation_ns;     /* of a sample; deviations are 0 where there is but one */
     double mean_rate, deviation_rate; /* tokens per second */
     double compute_ms, sync_ms, select_ms, sample_ms; /* per token */
+    double agree_ms;                                  /* of select_ms */
 
     /* Of tests that only generate, 0 otherwise. */
     double bytes_per_token; /* weights and attended keys and values, all ranks */

@@ -79,10 +79,11 @@ static json_t *test_json(const struct bench_record *record) {
 }
 
 static json_t *times_json(const struct bench_figures *figures) {
-    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f}", "avg_ns", (json_int_t)figures->mean_ns,
+    return json_pack("{s:I, s:I, s:f, s:f, s:f, s:f, s:f, s:f, s:f}", "avg_ns", (json_int_t)figures->mean_ns,
                      "stddev_ns", (json_int_t)figures->deviation_ns, "avg_ts", figures->mean_rate,
                      "stddev_ts", figures->deviation_rate, "compute_ms", figures->compute_ms, "sync_ms",
-                     figures->sync_ms, "select_ms", figures->select_ms, "sample_ms", figures->sample_ms);
+                     figures->sync_ms, "select_ms", figures->select_ms, "agree_ms", figures->agree_ms,
+                     "sample_ms", figures->sample_ms);
 }
 
 /* A number, or null for a test that does not only generate. */

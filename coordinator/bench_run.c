@@ -96,6 +96,7 @@ static enum status step(struct bench_runner *runner, struct step_span span, stru
     timing->times.compute += result->times.compute;
     timing->times.sync += result->times.sync;
     timing->times.select += result->times.select;
+    timing->times.agree += result->times.agree;
     timing->attended_tokens = result->attended_tokens;
     count_work(runner, &span);
     return result->n_rows > 0 ? sample(runner, &result->rows[result->n_rows - 1], timing) : STATUS_OK;

@@ -27,6 +27,8 @@ struct kitchen {
     int32_t shelves[3], n_shelves;
     int64_t *drawers;
     size_t n_drawers;
+    int64_t *hours;
+    size_t n_hours;
 };
 
 static const struct option_choice colours[] = {{"red", RED}, {"green", GREEN}, {0}};
@@ -59,6 +61,8 @@ static const struct option table_options[] = {
     {"drawers", NULL, 0, OPTION_INT64_LIST, FIELD(drawers),
      .count_offset = offsetof(struct kitchen, n_drawers), .max = INFINITY, .metavar = "I,J", .doc = "drawers",
      BOTH},
+    {"at", NULL, 0, OPTION_INT64_RANGES, FIELD(hours), .count_offset = offsetof(struct kitchen, n_hours),
+     .capacity = 5, .initial = "12", .max = 23, .metavar = "H", .doc = "hours", .commands = 1u << COOK},
     {"config", NULL, 0, OPTION_PATH, FIELD(recipe), .metavar = "FILE", .doc = "file", BOTH,
      .only_arguments = true},
     {"rooms", NULL, 'n', OPTION_INT32, FIELD(plates), .max = 9, .metavar = "N", .doc = "rooms",
@@ -151,6 +155,25 @@ static void test_lists(void **state) {
     assert_memory_equal(kitchen->shelves, ((int32_t[]){2, 9, 1}), 12);
     assert_int_equal(kitchen->n_drawers, 6);
     assert_memory_equal(kitchen->drawers, ((int64_t[]){5, 4, 3, 2, 1, 0}), 48);
+}
+
+/* Ranges among the numbers of a list, and a name of two letters behind one dash. */
+static void test_ranges(void **state) {
+    struct fixture *fixture = *state;
+    const struct kitchen *kitchen = &fixture->kitchen;
+    assert_int_equal(kitchen->n_hours, 1);
+    assert_int_equal(kitchen->hours[0], 12);
+    assert_int_equal(PARSE("-at", "7,1-4*2", "--at=0"), STATUS_OK);
+    assert_int_equal(kitchen->n_hours, 5);
+    assert_memory_equal(kitchen->hours, ((int64_t[]){7, 1, 2, 4, 0}), 40);
+    REFUSED("--at: more than 5 numbers", "-at", "0-5");
+    REFUSED("--at: more than 5 numbers", "-at", "0-23,0-23");
+    REFUSED("--at: 20-24 is out of range; it must be from 0 to 23", "-at", "20-24");
+    REFUSED("--at: '1-' is no list of whole numbers and ranges (1-4, 0-100+25, 512-4096*2)", "-at", "1-");
+    REFUSED("--at: '1,' is no list of whole numbers and ranges (1-4, 0-100+25, 512-4096*2)", "-at", "1,");
+    REFUSED("--at: the value is missing; write --at H", "-at");
+    const char *argv[] = {"-at", "3"}; /* of another command, and 'a' is no letter of this one */
+    assert_int_equal(parse(fixture, CLEAN, argv, 2), STATUS_BAD_INPUT);
 }
 
 static void test_later_source_wins(void **state) {
@@ -272,6 +295,7 @@ int main(void) {
         WITH_FIXTURE(test_initial_values),
         WITH_FIXTURE(test_spellings),
         WITH_FIXTURE(test_lists),
+        WITH_FIXTURE(test_ranges),
         WITH_FIXTURE(test_later_source_wins),
         WITH_FIXTURE(test_letter_by_command),
         WITH_FIXTURE(test_unknown),

@@ -66,6 +66,7 @@ static void run_span(struct fake_engine *fake, const struct step_span *span, int
     for (int32_t i = 0; i < span->n_logits_rows; i++)
         fill_row(fake, fake->result.n_rows++, span, n - span->n_logits_rows + i + 1, n_candidates);
     if (span->phase == SPAN_DECODE) fake->result.attended_tokens = n / 2;
+    fake->n_decode_steps += span->phase == SPAN_DECODE;
 }
 
 static void remember(struct fake_engine *fake, const struct step_plan *plan) {
@@ -111,6 +112,37 @@ static enum status fetch_logits(void *self, int32_t row, float *logits) {
     return STATUS_OK;
 }
 
+/* The filled tokens are of no consequence: whatever stood in the slot counts as read. */
+static enum status fill_kv(void *self, struct step_fill fill) {
+    struct fake_engine *fake = self;
+    assert_in_range(fill.slot, 0, FAKE_SLOTS - 1);
+    assert_in_range(fill.n_tokens, 1, fake->engine.limits.context_length);
+    assert_in_range(fake->n_fills, 0, FAKE_FILLS - 1);
+    fake->fills[fake->n_fills++] = fill;
+    fake->n_tokens[fill.slot] = (int32_t)fill.n_tokens;
+    fake->number++;
+    return STATUS_OK;
+}
+
+static enum status read_memory(void *self, double *bytes_per_second_out) {
+    struct fake_engine *fake = self;
+    *bytes_per_second_out = 10 * ++fake->n_memory_reads;
+    fake->number++;
+    return STATUS_OK;
+}
+
+static enum status report(void *self, const struct rank_report **reports_out) {
+    struct fake_engine *fake = self;
+    const int64_t weights_read = 7 * fake->n_decode_steps, kv_read = 3 * fake->n_decode_steps;
+    fake->reports[0] = (struct rank_report){1000, 600, 100, weights_read, kv_read};
+    fake->reports[1] = (struct rank_report){900, 400, 50, weights_read, kv_read};
+    fake->n_decode_steps = 0;
+    fake->n_reports++;
+    fake->number++;
+    *reports_out = fake->reports;
+    return STATUS_OK;
+}
+
 struct fake_engine *fake_engine_create(void) {
     struct fake_engine *fake = calloc(1, sizeof *fake);
     assert_non_null(fake);
@@ -121,7 +153,13 @@ struct fake_engine *fake_engine_create(void) {
                                               .vocab_size = FAKE_VOCAB,
                                               .context_length = FAKE_CONTEXT},
                                    .step = step,
-                                   .fetch_logits = fetch_logits};
+                                   .fetch_logits = fetch_logits,
+                                   .fill_kv = fill_kv,
+                                   .read_memory = read_memory,
+                                   .report = report,
+                                   .n_ranks = 2,
+                                   .n_threads = 1,
+                                   .kernels_name = "fake"};
     return fake;
 }
 

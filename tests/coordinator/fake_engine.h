@@ -7,7 +7,14 @@
 
 #include "cluster/engine.h"
 
-enum { FAKE_SLOTS = 4, FAKE_TOKENS = 64, FAKE_CONTEXT = 512, FAKE_VOCAB = 512, FAKE_PLANS = 2048 };
+enum {
+    FAKE_SLOTS = 4,
+    FAKE_TOKENS = 64,
+    FAKE_CONTEXT = 512,
+    FAKE_VOCAB = 512,
+    FAKE_PLANS = 2048,
+    FAKE_FILLS = 16
+};
 
 struct fake_plan { /* what a step was asked for; spans[i].tokens is not kept */
     int32_t n_candidates;
@@ -30,6 +37,13 @@ struct fake_engine {
     struct fake_plan plans[FAKE_PLANS];
     int32_t n_plans;
 
+    struct step_fill fills[FAKE_FILLS];
+    int32_t n_fills;
+    int32_t n_memory_reads; /* the first says 10 bytes a second, the next 20, … */
+    int32_t n_reports;      /* see the end of this file */
+    int64_t n_decode_steps; /* since the last report */
+    struct rank_report reports[2];
+
     uint64_t number; /* of the next plan, fetches included */
     int32_t tokens[FAKE_SLOTS][FAKE_CONTEXT];
     int32_t n_tokens[FAKE_SLOTS];
@@ -48,3 +62,5 @@ void fake_engine_logits(const struct fake_engine *fake, const int32_t *tokens, i
 
 /* Each step says it took 1 s computing, 2 s in sync and 4 s selecting, and that its last decode span attended
  * to half of its tokens. */
+/* A report says: rank 0 has 1,000 bytes resident, of them 600 weights and 100 KV; rank 1 900, 400 and 50.
+ * Since the report before, each has read 7 bytes of weights and 3 of keys and values per decode span. */

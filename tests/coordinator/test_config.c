@@ -143,6 +143,27 @@ static void test_precedence(void **state) {
     config_free(&config);
 }
 
+/* Lists with ranges are lists in YAML too. */
+static void test_bench_lists_in_yaml(void **state) {
+    (void)state;
+    char *path = write_file("n-prompt: [128, 256-1024*2]\nbudget: 64-66\npg: [\"8,4\"]\nthreads: 3\n"),
+         line[128];
+    struct config config;
+    snprintf(line, sizeof line, "bench -m M --config %s", path);
+    assert_int_equal(parse(&config, line), STATUS_OK);
+    unlink(path);
+    free(path);
+    assert_int_equal(config.n_prompt_sizes, 4);
+    assert_memory_equal(config.prompt_sizes, ((int64_t[]){128, 256, 512, 1024}), 32);
+    assert_int_equal(config.n_budgets, 3);
+    assert_int_equal(config.budget, 64);
+    assert_int_equal(config.threads, 3);
+    assert_int_equal(config.prompt_and_generation.n, 1);
+    assert_int_equal(config.repetitions, 5);
+    assert_true(config.warmup && config.bench_format == BENCH_MARKDOWN);
+    config_free(&config);
+}
+
 static void test_refused(void **state) {
     (void)state;
     assert_refused("no command given; 'caucus --help' lists those that exist", "");
@@ -234,7 +255,7 @@ int main(void) {
         cmocka_unit_test(test_precedence), cmocka_unit_test(test_help_needs_no_model),
         cmocka_unit_test(test_refused),    cmocka_unit_test(test_yaml_refused),
         cmocka_unit_test(test_yaml_empty), cmocka_unit_test(test_yaml_too_large),
-        cmocka_unit_test(test_examples),
+        cmocka_unit_test(test_examples),   cmocka_unit_test(test_bench_lists_in_yaml),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
