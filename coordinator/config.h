@@ -48,7 +48,7 @@ struct config {
     enum allreduce_choice allreduce;
     enum binding_choice bind;
     enum dtype weights;     /* to quantise to while loading; DTYPE_COUNT: as in the file */
-    enum dtype kv_type;     /* f32, f16, bf16 */
+    enum dtype kv_type;     /* f32, f16, bf16, Q8_0 */
     int64_t context;        /* 0: the model's */
     int32_t sliding_window; /* 0: none; -1: the model's */
     int32_t batch_tokens;   /* --batch-tokens: tokens of one step, prefill chunks included */

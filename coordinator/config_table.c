@@ -55,8 +55,9 @@ static const struct option_choice bench_format_choices[] = {
 
 static const struct option_choice bind_choices[] = {{"auto", BINDING_AUTO}, {"none", BINDING_NONE}, {0}};
 
-static const struct option_choice kv_type_choices[] = {
-    {"f32", DTYPE_F32}, {"f16", DTYPE_F16}, {"bf16", DTYPE_BF16}, {0}};
+static const struct option_choice kv_type_choices[] = {{"f32", DTYPE_F32},   {"f16", DTYPE_F16},
+                                                       {"bf16", DTYPE_BF16}, {"q8", DTYPE_Q8_0},
+                                                       {"q8_0", DTYPE_Q8_0}, {0}};
 
 static const struct option_choice weights_choices[] = {
     {"file", DTYPE_COUNT}, {"q8", DTYPE_Q8_0}, {"q4", DTYPE_Q4_0}, {0}};
@@ -188,8 +189,7 @@ static const struct option options[] = {
      .capacity = MOST_OF_A_LIST, .initial = "0", .initial_doc = "the host's cores, shared between its ranks",
      .min = 1, .max = 1024, .metavar = "N", .doc = "threads of each rank", .commands = ENGINE,
      .group = GROUP_ENGINE},
-    {"bind", .kind = OPTION_CHOICE, FIELD(bind), .choices = bind_choices, .initial = "auto",
-     .metavar = "HOW",
+    {"bind", .kind = OPTION_CHOICE, FIELD(bind), .choices = bind_choices, .initial = "auto", .metavar = "HOW",
      .doc = "auto keeps each thread to its part of the cores that mpirun left the ranks, none to no core",
      .commands = ENGINE, .group = GROUP_ENGINE},
     {"context", .letter = 'c', .kind = OPTION_INT64, FIELD(context), .initial = "0",

@@ -151,6 +151,10 @@ enum status memory_plan_create(const struct model_file *model, int n_ranks, enum
                                enum dtype kv_type, struct memory_plan **plan_out) {
     const struct shard_dims dims = shard_dims(model_file_spec(model));
     struct shard_map map;
+    if (dims.head_dim % dtype_layout(kv_type)->block_elements != 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "keys and values of %d dimensions cannot be kept as %s, whose blocks hold %d: choose f16",
+                    dims.head_dim, dtype_layout(kv_type)->name, dtype_layout(kv_type)->block_elements);
     TRY(shard_map_create(&dims, n_ranks, &map));
     struct memory_plan *plan = calloc(1, sizeof *plan + (size_t)n_ranks * sizeof *plan->ranks);
     if (!plan) return FAIL(STATUS_NO_MEMORY, "out of memory for the plan of %d ranks", n_ranks);

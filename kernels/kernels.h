@@ -101,7 +101,7 @@ struct kernels {
 
     /* Attention scores of n_queries query rows against n keys:
      * scores[j, i] = dot(q[j, :], keys[i]) * scale.  q [n_queries, head_dim], keys: n rows of `dtype`
-     * (f32, f16, bf16), scores [n_queries, scores_stride]. A row of keys is read once for all queries.
+     * (f32, f16, bf16, Q8_0), scores [n_queries, scores_stride]. A row of keys is read once for all queries.
      * ahead: n rows that will be read next, which are fetched into the cache meanwhile; NULL: none. */
     void (*score)(const float *q, int64_t n_queries, const void *const *keys, const void *const *ahead,
                   enum dtype dtype, int64_t n, int64_t head_dim, float scale, float *scores,
@@ -138,7 +138,8 @@ struct kernels {
      * what lies behind those returned is overwritten, too. */
     int64_t (*words_at_most)(const uint32_t *words, int64_t n, uint32_t limit, int32_t *indices_out);
 
-    /* Conversions; n a multiple of the dtype's block. store: f32, f16, bf16 only, round to nearest even. */
+    /* Conversions; n a multiple of the dtype's block. store: f32, f16, bf16 and Q8_0 only, to nearest even;
+     * Q8_0 as quantize_weights does it. */
     void (*load)(const void *source, enum dtype dtype, int64_t n, float *x);
     void (*store)(const float *x, int64_t n, enum dtype dtype, void *target);
 };

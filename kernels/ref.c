@@ -156,6 +156,10 @@ static void store(const float *x, int64_t n, enum dtype dtype, void *target) {
         memcpy(target, x, (size_t)n * sizeof *x);
         return;
     }
+    if (dtype == DTYPE_Q8_0) {
+        quantize_weights(x, n, dtype, target);
+        return;
+    }
     for (int64_t i = 0; i < n; i++) {
         const uint16_t half = dtype == DTYPE_F16 ? f16_of_float(x[i]) : bf16_of_float(x[i]);
         memcpy((uint8_t *)target + i * 2, &half, sizeof half);

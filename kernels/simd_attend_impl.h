@@ -30,9 +30,15 @@ static void prefetch_rows(const void *const *rows, int64_t begin, int64_t end, s
     }
 }
 
-/* Up to 16 of the n values that are left at element d of a row. */
-INLINE vec16 row_load(enum dtype dtype, const void *row, int64_t d, int64_t n) {
-    return v16_load_upto_as(dtype, (const uint8_t *)row + (size_t)d * (dtype == DTYPE_F32 ? 4 : 2), n);
+/* Up to 16 of the n values that are left at element d + 16 v of a row. d is a multiple of a quantised block
+ * unless v is always 0. */
+INLINE vec16 row_load(enum dtype dtype, const void *row, int64_t d, int v, int64_t n) {
+    if (dtype == DTYPE_Q8_0) {
+        const uint8_t *block = (const uint8_t *)row + (size_t)(d / QUANT_BLOCK + v / 2) * pair_bytes(dtype);
+        return v16_load_q8_0_half(block, d / LANES % 2 + v % 2);
+    }
+    return v16_load_upto_as(dtype,
+                            (const uint8_t *)row + (size_t)(d + v * LANES) * (dtype == DTYPE_F32 ? 4 : 2), n);
 }
 
 /* lanes[j * stride + r] = products of row r and query j; q [n_queries, head_dim]. */
@@ -50,7 +56,7 @@ INLINE void score_lanes(int n_queries, int n_rows, enum dtype dtype, const void 
             query[j] = v16_load_upto(q + j * head_dim + d, n);
 #pragma GCC unroll 16
         for (int r = 0; r < n_rows; r++) {
-            const vec16 key = row_load(dtype, rows[r], d, n);
+            const vec16 key = row_load(dtype, rows[r], d, 0, n);
 #pragma GCC unroll 4
             for (int j = 0; j < n_queries; j++)
                 sums[j * n_rows + r] = v16_fma(key, query[j], sums[j * n_rows + r]);
@@ -116,6 +122,9 @@ INLINE void score_for(int n_queries, enum dtype dtype, const struct keys *keys, 
     case DTYPE_BF16:
         score_as(n_queries, DTYPE_BF16, keys, q, scores, fetch);
         return;
+    case DTYPE_Q8_0:
+        score_as(n_queries, DTYPE_Q8_0, keys, q, scores, fetch);
+        return;
     default:
         score_as(n_queries, DTYPE_F32, keys, q, scores, fetch);
     }
@@ -175,7 +184,7 @@ INLINE void values_tile(int n_queries, int n_vecs, enum dtype dtype, const struc
             weight[j] = v16_set(weights[j * values->weights_stride + i]);
 #pragma GCC unroll 8
         for (int v = 0; v < n_vecs; v++) {
-            const vec16 value = row_load(dtype, values->rows[i], d + v * LANES, n_left);
+            const vec16 value = row_load(dtype, values->rows[i], d, v, n_left);
 #pragma GCC unroll 4
             for (int j = 0; j < n_queries; j++)
                 sums[j * n_vecs + v] = v16_fma(weight[j], value, sums[j * n_vecs + v]);
@@ -206,6 +215,9 @@ INLINE void values_add_for(int n_queries, const struct values *values, int64_t q
         return;
     case DTYPE_BF16:
         values_add_as(n_queries, DTYPE_BF16, values, query, begin, end);
+        return;
+    case DTYPE_Q8_0:
+        values_add_as(n_queries, DTYPE_Q8_0, values, query, begin, end);
         return;
     default:
         values_add_as(n_queries, DTYPE_F32, values, query, begin, end);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "kernels/exp_impl.h"
+#include "kernels/half_impl.h"
 #include "kernels/kernels_impl.h"
 #include "kernels/super_block_impl.h"
 
@@ -219,9 +220,29 @@ INLINE void store_as(enum dtype dtype, const float *x, int64_t n, uint8_t *targe
     memcpy(target + 2 * i, padded, 2 * (size_t)(n - i));
 }
 
+/* quantize_weights' Q8_0, step by step. */
+static void store_q8_0(const float *x, int64_t n, uint8_t *block) {
+    for (int64_t i = 0; i < n; i += QUANT_BLOCK, block += pair_bytes(DTYPE_Q8_0)) {
+        const vec16 low = v16_load(x + i), high = v16_load(x + i + LANES);
+        const float scale = float_of_bits(v16_largest_magnitude(low, high)) / 127;
+        const bool fits = scale < 65504; /* false for NaN */
+        const uint16_t half = f16_of_float(fits ? scale : NAN);
+        memcpy(block, &half, sizeof half);
+        if (fits && scale >= QUANT_MIN) {
+            const vec16 inverse = v16_set(1 / scale);
+            v16_round_to_bytes(v16_mul(low, inverse), (int8_t *)block + 2);
+            v16_round_to_bytes(v16_mul(high, inverse), (int8_t *)block + 2 + LANES);
+        } else {
+            memset(block + 2, 0, QUANT_BLOCK);
+        }
+    }
+}
+
 static void store(const float *x, int64_t n, enum dtype dtype, void *target) {
     if (dtype == DTYPE_F32)
         memcpy(target, x, (size_t)n * sizeof *x);
+    else if (dtype == DTYPE_Q8_0)
+        store_q8_0(x, n, target);
     else if (dtype == DTYPE_F16)
         store_as(DTYPE_F16, x, n, target);
     else

@@ -113,6 +113,9 @@ INLINE __m256 scaled_bytes(__m128i bytes, __m256 scale) {
 INLINE vec16 v16_scaled_bytes(__m128i bytes, __m256 scale) {
     return (vec16){scaled_bytes(bytes, scale), scaled_bytes(_mm_srli_si128(bytes, 8), scale)};
 }
+INLINE vec16 v16_load_q8_0_half(const uint8_t *block, int64_t half) { /* its first or its last sixteen */
+    return v16_scaled_bytes(_mm_loadu_si128((const void *)(block + 2 + 16 * half)), block_scale(block));
+}
 INLINE void v16_load_q8_0(const uint8_t *block, vec16 pair[2]) {
     const __m256 scale = block_scale(block);
     pair[0] = v16_scaled_bytes(_mm_loadu_si128((const void *)(block + 2)), scale);

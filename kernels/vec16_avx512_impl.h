@@ -75,6 +75,10 @@ INLINE vec16 v16_block_scale(const uint8_t *block) {
     memcpy(&half, block, sizeof half);
     return _mm512_cvtph_ps(_mm256_set1_epi16(half));
 }
+INLINE vec16 v16_load_q8_0_half(const uint8_t *block, int64_t half) {
+    const __m128i bytes = _mm_loadu_si128((const void *)(block + 2 + 16 * half));
+    return _mm512_mul_ps(_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes)), v16_block_scale(block));
+}
 INLINE void v16_load_q8_0(const uint8_t *block, vec16 pair[2]) {
     const vec16 scale = v16_block_scale(block);
     for (int i = 0; i < 2; i++) {

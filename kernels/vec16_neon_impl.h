@@ -138,6 +138,9 @@ INLINE vec16 v16_scaled_bytes(int8x16_t bytes, float32x4_t scale) {
         v.quarter[i] = vmulq_f32(vcvtq_f32_s32(words[i]), scale);
     return v;
 }
+INLINE vec16 v16_load_q8_0_half(const uint8_t *block, int64_t half) {
+    return v16_scaled_bytes(vreinterpretq_s8_u8(vld1q_u8(block + 2 + 16 * half)), block_scale(block));
+}
 INLINE void v16_load_q8_0(const uint8_t *block, vec16 pair[2]) {
     const float32x4_t scale = block_scale(block);
     pair[0] = v16_scaled_bytes(vreinterpretq_s8_u8(vld1q_u8(block + 2)), scale);

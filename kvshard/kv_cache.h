@@ -28,7 +28,7 @@ struct kv_shape {
     int32_t n_kv_heads_local;
     int32_t head_dim;
     int64_t context_length; /* tokens a slot may hold at most */
-    enum dtype dtype;       /* f32, f16, bf16 */
+    enum dtype dtype;       /* f32, f16, bf16, Q8_0 */
 };
 
 /* `kernels` stays the caller's and must outlive the cache. */

@@ -55,9 +55,13 @@ static void lay_out_slab(struct kv_pool *pool) {
 
 enum status kv_pool_create(int32_t head_dim, enum dtype dtype, struct kv_pool **pool_out) {
     CHECK(head_dim > 0);
-    if (dtype != DTYPE_F32 && dtype != DTYPE_F16 && dtype != DTYPE_BF16)
-        return FAIL(STATUS_BAD_INPUT, "keys and values cannot be kept as %s: choose f32, f16 or bf16",
+    if (dtype != DTYPE_F32 && dtype != DTYPE_F16 && dtype != DTYPE_BF16 && dtype != DTYPE_Q8_0)
+        return FAIL(STATUS_BAD_INPUT, "keys and values cannot be kept as %s: choose f32, f16, bf16 or q8_0",
                     dtype_layout(dtype)->name);
+    if (head_dim % dtype_layout(dtype)->block_elements != 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "keys and values of %d dimensions cannot be kept as %s, whose blocks hold %d: choose f16",
+                    head_dim, dtype_layout(dtype)->name, dtype_layout(dtype)->block_elements);
     struct kv_pool *pool = calloc(1, sizeof *pool);
     if (!pool) return FAIL(STATUS_NO_MEMORY, "out of memory for the KV pool");
     pool->page_bytes = round_up(2 * KV_PAGE_TOKENS * dtype_bytes(dtype, head_dim), KV_PAGE_ALIGNMENT);

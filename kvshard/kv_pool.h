@@ -23,7 +23,8 @@ enum { KV_PAGE_TOKENS = 16, KV_PAGE_ALIGNMENT = 64 };
 
 struct kv_pool;
 
-/* A dtype that kernels cannot store (anything but f32, f16, bf16): STATUS_BAD_INPUT. */
+/* A dtype that kernels cannot store (anything but f32, f16, bf16, Q8_0), or whose blocks do not divide
+ * head_dim: STATUS_BAD_INPUT. */
 NODISCARD enum status kv_pool_create(int32_t head_dim, enum dtype dtype, struct kv_pool **pool_out);
 void kv_pool_destroy(struct kv_pool *pool); /* every page must have been released; NULL is allowed */
 

@@ -175,7 +175,7 @@ static void test_refused(void **state) {
     assert_refused("--budget 5 is below --sinks 4 + 2: no room is left to choose", "run -m M --budget 5");
     assert_refused("--recent-ratio: 1.5 is out of range; it must be from 0 to 1",
                    "score -m M --recent-ratio 1.5");
-    assert_refused("--kv-type: 'q8' is none of f32, f16, bf16", "run -m M --kv-type q8");
+    assert_refused("--kv-type: 'q4' is none of f32, f16, bf16, q8, q8_0", "run -m M --kv-type q4");
     assert_refused("--tempature: unknown option; did you mean --temperature?", "run -m M --tempature 1");
     assert_refused("--prompt: 'score' does not take this option; 'run' does", "score -m M --prompt x");
     assert_refused("--prompt and --file cannot be given together", "run -m M -p x -f y");

@@ -106,6 +106,7 @@ types) # every type of weights and pages
     done
     compare_model "$data/models/small_llama" 4 --kv-type f32
     compare_model "$data/models/small_llama" 4 --kv-type bf16
+    compare_model "$data/../../models/lemma" 2 --kv-type q8
     ;;
 architectures)
     for model in tiny_qwen2 tiny_qwen3_tf5 tiny_qwen3_moe tiny_mistral_window tiny_llama3_yarn; do

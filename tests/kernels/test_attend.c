@@ -13,8 +13,8 @@
 
 enum { MOST_QUERIES = 70, MOST_DIM = 256 };
 
-static const enum dtype kv_dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16};
-static const int64_t head_dims[] = {8, 16, 24, 64, 80, 96, 128, 256};
+static const enum dtype kv_dtypes[] = {DTYPE_F32, DTYPE_F16, DTYPE_BF16, DTYPE_Q8_0};
+static const int64_t head_dims[] = {8, 16, 24, 32, 64, 80, 96, 128, 256};
 
 /* n scattered rows of head_dim values. */
 struct rows {
@@ -43,11 +43,12 @@ static void score_sets_equal_ref(void **state) {
     static float q[MOST_QUERIES * MOST_DIM], expected[MOST_QUERIES * ATTEND_CHUNK],
         actual[MOST_QUERIES * ATTEND_CHUNK];
     for (size_t dim = 0; dim < sizeof head_dims / sizeof *head_dims; dim++)
-        for (int i = 0; i < 18; i++) {
-            const enum dtype dtype = kv_dtypes[i % 3];
-            const enum flavour flavour = (enum flavour)(i / 3 % FLAVOUR_COUNT);
+        for (int i = 0; i < 24; i++) {
+            const enum dtype dtype = kv_dtypes[i % 4];
+            const enum flavour flavour = (enum flavour)(i / 4 % FLAVOUR_COUNT);
+            if (head_dims[dim] % dtype_layout(dtype)->block_elements != 0) continue;
             const int64_t n = draw_between(&draw, 1, ATTEND_CHUNK), head_dim = head_dims[dim];
-            const int64_t n_queries = draw_between(&draw, 1, i < 15 ? 9 : MOST_QUERIES);
+            const int64_t n_queries = draw_between(&draw, 1, i < 20 ? 9 : MOST_QUERIES);
             struct rows keys = rows_create(&draw, flavour, dtype, n, head_dim);
             draw_floats(&draw, flavour, n_queries * head_dim, q);
             memset(expected, 0, sizeof expected);
@@ -55,7 +56,7 @@ static void score_sets_equal_ref(void **state) {
                                        ATTEND_CHUNK);
             for (int level = 1; level <= vector_levels(); level++) {
                 memset(actual, 0, sizeof actual);
-                kernels_at_level(level)->score(q, n_queries, keys.rows, NULL, dtype, n, head_dim, 0.3f,
+                kernels_at_level(level)->score(q, n_queries, keys.rows, keys.rows, dtype, n, head_dim, 0.3f,
                                                actual, ATTEND_CHUNK);
                 assert_same_bits(expected, actual, MOST_QUERIES * ATTEND_CHUNK, "score");
             }
@@ -80,15 +81,16 @@ static void chunk_sets_equal_ref(void **state) {
     struct draw draw = {.seed = 22};
     static struct partials start, expected, actual;
     for (size_t dim = 0; dim < sizeof head_dims / sizeof *head_dims; dim++)
-        for (int i = 0; i < 18; i++) {
-            const enum dtype dtype = kv_dtypes[i % 3];
-            const enum flavour flavour = (enum flavour)(i / 3 % FLAVOUR_COUNT);
+        for (int i = 0; i < 24; i++) {
+            const enum dtype dtype = kv_dtypes[i % 4];
+            const enum flavour flavour = (enum flavour)(i / 4 % FLAVOUR_COUNT);
+            if (head_dims[dim] % dtype_layout(dtype)->block_elements != 0) continue;
             const int64_t n = draw_between(&draw, 1, ATTEND_CHUNK), head_dim = head_dims[dim];
-            const int64_t n_queries = draw_between(&draw, 1, i < 15 ? 9 : MOST_QUERIES);
+            const int64_t n_queries = draw_between(&draw, 1, i < 20 ? 9 : MOST_QUERIES);
             int32_t n_valid[MOST_QUERIES];
             for (int64_t j = 0; j < n_queries; j++)
                 n_valid[j] = (int32_t)draw_between(&draw, 0, n);
-            const int32_t *seen = i % 2 ? n_valid : NULL;
+            const int32_t *seen = i / 4 % 2 ? n_valid : NULL;
             struct rows values = rows_create(&draw, flavour, dtype, n, head_dim);
             memset(&start, 0, sizeof start);
             draw_floats(&draw, flavour, MOST_QUERIES * ATTEND_CHUNK, start.scores);

@@ -255,6 +255,50 @@ static void stores_equal_ref(void **state) {
     }
 }
 
+/* Blocks of every magnitude, with ties, and with what no scale can hold. */
+static void q8_stores_equal_ref(void **state) {
+    (void)state;
+    struct draw draw = {.seed = 34};
+    enum { N = 320 };
+    static float x[N];
+    static uint8_t expected[N / 32 * 34], actual[N / 32 * 34];
+    for (int i = 0; i < 400; i++) {
+        draw_floats(&draw, (enum flavour)(i % FLAVOUR_COUNT), N, x);
+        for (int j = 0; i % 4 == 0 && j < N; j++) /* scale 1 or a power of two: halves are ties */
+            x[j] = ldexpf(j % 32 == 0 ? 127 : truncf(x[j] * 200) / 2, i % 60 - 40);
+        kernels_at_level(0)->store(x, N, DTYPE_Q8_0, expected);
+        for (int level = 1; level <= vector_levels(); level++) {
+            memset(actual, 0x55, sizeof actual);
+            kernels_at_level(level)->store(x, N, DTYPE_Q8_0, actual);
+            assert_memory_equal(expected, actual, sizeof actual);
+        }
+    }
+}
+
+static void q8_stores_are_near_and_keep_what_is_broken(void **state) {
+    (void)state;
+    struct draw draw = {.seed = 35};
+    float x[32], back[32];
+    uint8_t block[34];
+    for (int level = 0; level <= vector_levels(); level++)
+        for (int i = 0; i < 200; i++) {
+            float largest = 0;
+            draw_floats(&draw, FLAVOUR_PLAIN, 32, x);
+            for (int j = 0; j < 32; j++)
+                largest = fmaxf(largest, fabsf(x[j] *= ldexpf(1, i % 20 - 5)));
+            kernels_at_level(level)->store(x, 32, DTYPE_Q8_0, block);
+            kernels_at_level(level)->load(block, DTYPE_Q8_0, 32, back);
+            for (int j = 0; j < 32; j++) /* half a step, and the scale's own rounding */
+                assert_true(fabsf(back[j] - x[j]) <= largest / 127 * (0.5f + 127 * 0x1p-11f) * 1.0001f);
+            const float broken[] = {NAN, INFINITY, -INFINITY, 127 * 65504.0f};
+            x[i % 32] = broken[i % 4];
+            kernels_at_level(level)->store(x, 32, DTYPE_Q8_0, block);
+            kernels_at_level(level)->load(block, DTYPE_Q8_0, 32, back);
+            for (int j = 0; j < 32; j++)
+                assert_true(isnan(back[j]));
+        }
+}
+
 static void the_table_names_its_sets(void **state) {
     (void)state;
 #ifdef __aarch64__
@@ -280,6 +324,8 @@ int main(void) {
         cmocka_unit_test(halves_survive_the_round_trip),
         cmocka_unit_test(stores_round_to_nearest_even),
         cmocka_unit_test(stores_equal_ref),
+        cmocka_unit_test(q8_stores_equal_ref),
+        cmocka_unit_test(q8_stores_are_near_and_keep_what_is_broken),
         cmocka_unit_test(the_table_names_its_sets),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

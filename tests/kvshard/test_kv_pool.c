@@ -33,7 +33,7 @@ static void pages_have_the_layout_s_size(void **state) {
         enum dtype dtype;
         size_t page_bytes;
     } cases[] = {
-        {128, DTYPE_F16, 8192},  {128, DTYPE_F32, 16384},     {64, DTYPE_BF16, 4096},
+        {128, DTYPE_F16, 8192},  {128, DTYPE_F32, 16384},     {64, DTYPE_BF16, 4096}, {128, DTYPE_Q8_0, 4352},
         {8, DTYPE_F32, 1024},    {1, DTYPE_F16, 64},          {3, DTYPE_F16, 192}, /* 192 = 2 * 16 * 3 * 2 */
         {5, DTYPE_BF16, 5 * 64}, {65536, DTYPE_F32, 8 * MIB},
     };
@@ -61,8 +61,10 @@ static void pages_have_the_layout_s_size(void **state) {
 static void types_without_store_are_refused(void **state) {
     (void)state;
     struct kv_pool *pool = NULL;
-    assert_int_equal(kv_pool_create(64, DTYPE_Q8_0, &pool), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), "q8_0"));
+    assert_int_equal(kv_pool_create(64, DTYPE_Q4_0, &pool), STATUS_BAD_INPUT);
+    assert_non_null(strstr(status_message(), "q4_0"));
+    assert_int_equal(kv_pool_create(80, DTYPE_Q8_0, &pool), STATUS_BAD_INPUT);
+    assert_non_null(strstr(status_message(), "80 dimensions"));
     assert_null(pool);
 }
 
