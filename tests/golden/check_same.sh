@@ -104,6 +104,9 @@ types) # every type of weights and pages
     for type in f32 f16 bf16 q8_0 q4_0; do
         compare_model "$data/models/small_llama.$type.gguf" 4 --policy lessismore --budget 16 --select-layers 1,2
     done
+    # The lemma model's products have many panels and blocks, and are split over the threads.
+    compare_model "$data/../../models/lemma" 3 --weights q8
+    compare_model "$data/../../models/lemma" 3 --weights q4
     compare_model "$data/models/small_llama" 4 --kv-type f32
     compare_model "$data/models/small_llama" 4 --kv-type bf16
     compare_model "$data/../../models/lemma" 2 --kv-type q8
