@@ -7,11 +7,13 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/log.h"
 #include "cluster/comm.h"
 #include "cluster/engine.h"
+#include "cluster/wait_policy.h"
 #include "coordinator/commands.h"
 #include "coordinator/config.h"
 #include "worker/worker.h"
@@ -82,18 +84,19 @@ static enum status run_with_model(struct comm *comm, const struct config *config
     return comm_agree(comm, status);
 }
 
-static enum status parse(int argc, char **argv, struct config *config, struct start *start) {
-    TRY(config_parse(argc, argv, environ, config));
+static enum status plan_start(enum status parsed, const struct config *config, struct start *start) {
+    TRY(parsed);
     start->verbosity = config->verbosity;
     if (config->help || config->version) return STATUS_OK;
     start->n_engines = command_engines(config);
     return start->n_engines > 0 ? command_check(config) : STATUS_OK;
 }
 
-static enum status run(struct comm *comm, int argc, char **argv, struct config *config) {
+/* `parsed` is what became of the arguments, which count on rank 0 only. */
+static enum status run(struct comm *comm, enum status parsed, const struct config *config) {
     struct start start = {0};
     enum status status = STATUS_OK;
-    if (comm_rank(comm) == 0) status = parse(argc, argv, config, &start);
+    if (comm_rank(comm) == 0) status = plan_start(parsed, config, &start);
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);
     log_install(comm_rank(comm), start.verbosity);
@@ -114,10 +117,25 @@ static void open_standard_descriptors(void) {
     if (descriptor >= 0) close(descriptor);
 }
 
+/* Before MPI starts, as it may begin the program anew: only where the configuration can be read once more,
+ * not from a pipe. */
+static void settle_wait_policy(const struct config *config, char **argv) {
+    struct stat file;
+    if (config->help || config->version || command_engines(config) == 0) return;
+    if (config->config_file && (stat(config->config_file, &file) != 0 || !S_ISREG(file.st_mode))) return;
+    int64_t most = 0; /* bench may take several thread counts in turn */
+    for (size_t i = 0; i < config->n_thread_counts; i++)
+        most = config->thread_counts[i] > most ? config->thread_counts[i] : most;
+    wait_policy_settle((int)most, argv);
+}
+
 int main(int argc, char **argv) {
     open_standard_descriptors();
     /* A closed pipe is a failed write, not a death that leaves the others waiting. */
     signal(SIGPIPE, SIG_IGN);
+    struct config config;
+    const enum status parsed = config_parse(argc, argv, environ, &config);
+    if (parsed == STATUS_OK) settle_wait_policy(&config, argv);
     struct comm *comm;
     if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
         fprintf(stderr, "caucus: %s\n", status_message());
@@ -125,8 +143,7 @@ int main(int argc, char **argv) {
     }
     log_install(comm_rank(comm), 0);
 
-    struct config config = {0};
-    const enum status status = run(comm, argc, argv, &config);
+    const enum status status = run(comm, parsed, &config);
     if (status != STATUS_OK && comm_rank(comm) == 0) fprintf(stderr, "caucus: %s\n", status_message());
     config_free(&config);
     comm_close(comm);

@@ -10,3 +10,6 @@
 /* Open MPI, and all launchers that speak PMI or PMIx (MPICH, Intel MPI, Slurm, Flux), tell a process its
  * rank. */
 bool launcher_present(void);
+
+/* How many ranks it started on this host; 1 where it does not say. */
+int launcher_ranks_on_host(void);

@@ -11,6 +11,7 @@ struct binding {
     hwloc_topology_t machine;
     hwloc_cpuset_t allowed; /* what the launcher left this rank */
     bool loaded;
+    bool untouched; /* with BINDING_NONE */
     bool bound;
     int n_cores;           /* of those */
     int n_ranks, position; /* among those that were left the same cores */
@@ -98,6 +99,7 @@ enum status binding_create(struct comm *comm, int n_threads, enum binding_choice
     }
     comm_alike_on_this_host(comm, hash_of(binding->allowed), &binding->n_ranks, &binding->position);
     binding->n_threads = n_threads;
+    binding->untouched = choice == BINDING_NONE;
     binding->bound = choice == BINDING_AUTO && binding->n_cores / binding->n_ranks >= n_threads;
     describe(binding, choice);
     *binding_out = binding;
@@ -106,13 +108,15 @@ enum status binding_create(struct comm *comm, int n_threads, enum binding_choice
 
 void binding_destroy(struct binding *binding) {
     if (!binding) return;
-    if (binding->n_threads > 0) hwloc_set_cpubind(binding->machine, binding->allowed, HWLOC_CPUBIND_THREAD);
+    if (binding->n_threads > 0 && !binding->untouched)
+        hwloc_set_cpubind(binding->machine, binding->allowed, HWLOC_CPUBIND_THREAD);
     if (binding->loaded) hwloc_topology_destroy(binding->machine);
     hwloc_bitmap_free(binding->allowed);
     free(binding);
 }
 
 bool binding_apply(const struct binding *binding, int thread) {
+    if (binding->untouched) return true;
     const struct core_range all = {0, binding->n_cores};
     const struct core_range own =
         binding_slice(binding->n_cores, binding->n_ranks, binding->position, binding->n_threads, thread);

@@ -21,8 +21,8 @@ enum binding_choice { BINDING_AUTO, BINDING_NONE };
 
 struct binding;
 
-/* Nobody is bound with BINDING_NONE, and where the threads of all ranks are more than their cores: there the
- * system shares time better than any fixed rule. */
+/* BINDING_NONE leaves every thread as it is. Nobody is bound either where the threads of all ranks are more
+ * than their cores: there the system shares time better than any fixed rule. */
 NODISCARD enum status binding_create(struct comm *comm, int n_threads, enum binding_choice choice,
                                      struct binding **binding_out);
 
@@ -30,7 +30,8 @@ NODISCARD enum status binding_create(struct comm *comm, int n_threads, enum bind
  * apply another binding. NULL is allowed. */
 void binding_destroy(struct binding *binding);
 
-/* Binds the calling thread, or unbinds it where nobody is bound. Where that is not permitted, as in some containers, it runs on as before: false.
+/* Binds the calling thread, or gives it all cores where the threads are too many. Where that is not
+ * permitted, as in some containers, it runs on as before: false.
  */
 bool binding_apply(const struct binding *binding, int thread);
 

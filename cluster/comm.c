@@ -16,10 +16,10 @@
 
 enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
 
-/* comm_broadcast_patient: this long a rank looks without pause, then it naps between looks. A step in the
- * midst of an answer follows within the first; a person's next question does not. */
-static const double patient_spin_seconds = 0.02;
-static const struct timespec patient_nap = {.tv_nsec = 500000};
+/* comm_broadcast_patient: this long a rank looks without pause, then it naps between looks, and then naps
+ * longer. A step in the midst of an answer follows within the first; a person's next question does not. */
+static const double patient_spin_seconds = 0.02, patient_doze_seconds = 1;
+static const struct timespec patient_nap = {.tv_nsec = 500000}, patient_long_nap = {.tv_nsec = 5000000};
 
 static void flush_and_abort(int exit_status) {
     int running = 0;
@@ -182,7 +182,9 @@ void comm_broadcast_patient(struct comm *comm, void *data, size_t size) {
         int done;
         COMM_MUST(comm, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
         if (done) return;
-        if (timer_seconds() - began > patient_spin_seconds) nanosleep(&patient_nap, NULL);
+        const double waited = timer_seconds() - began;
+        if (waited > patient_spin_seconds)
+            nanosleep(waited > patient_doze_seconds ? &patient_long_nap : &patient_nap, NULL);
     }
 }
 

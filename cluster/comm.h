@@ -37,8 +37,8 @@ NODISCARD enum status comm_agree(struct comm *comm, enum status status);
 /* Rank 0's bytes for everybody. `size` is the same on all ranks. */
 void comm_broadcast(struct comm *comm, void *data, size_t size);
 
-/* As comm_broadcast, for at most 2 GiB, but a rank that has waited 20 ms sleeps between looks: for what may
- * be a person's next question away. */
+/* As comm_broadcast, for at most 2 GiB, but a rank that has waited 20 ms sleeps 0.5 ms between looks, after a
+ * second 5 ms: for what may be a person's next question away. */
 void comm_broadcast_patient(struct comm *comm, void *data, size_t size);
 
 /* All ranks hold the same 64-bit value? If not: STATUS_BAD_INPUT everywhere, naming `what` ("the model

@@ -89,7 +89,10 @@ static enum status start_threads(struct worker *worker, int32_t *n_threads_out, 
 
 /* From here on each thread keeps to its cores, and what it touches first lies near them. */
 static enum status bind_threads(struct worker *worker, int32_t n_threads) {
-    TRY(binding_create(worker->comm, n_threads, worker->config.binding, &worker->binding));
+    /* Whoever binds threads with OMP_PROC_BIND is left alone. */
+    const bool already = omp_get_proc_bind() != omp_proc_bind_false;
+    const enum binding_choice choice = already ? BINDING_NONE : worker->config.binding;
+    TRY(binding_create(worker->comm, n_threads, choice, &worker->binding));
     int n_refused = 0;
 #pragma omp parallel reduction(+ : n_refused)
     n_refused += !binding_apply(worker->binding, omp_get_thread_num());

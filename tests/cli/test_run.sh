@@ -26,6 +26,11 @@ json=$("$program" run -m $model -p "Once upon a time" -n 3 --json | sed 's/, "lo
 scores=$(echo '{"ids":[1,403,407,261]}' | "$program" score -m $model | grep -o '"argmax": [^]]*]')
 [ "$scores" = '"argmax": [403, 407, 261, 378]' ] || fail "score: $scores"
 
+# Threads that are more than the cores do not wait by looking: with what OpenMP does by itself this takes minutes.
+again=$(env -u OMP_WAIT_POLICY timeout 60 mpirun -q -n 4 "$program" run -m models/lemma -p "1+1" -n 40 --ignore-eos -t 4) ||
+    fail "4 ranks of 4 threads take too long"
+[ "$again" = "$("$program" run -m models/lemma -p "1+1" -n 40 --ignore-eos -t 1)" ] || fail "4 ranks of 4 threads: '$again'"
+
 # However the ranks add their parts, and where MPI has no shared memory for them, the text is the same.
 for way in auto mpi shared; do
     again=$(mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11 --allreduce $way)

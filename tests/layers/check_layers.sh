@@ -26,7 +26,7 @@ BEGIN {
 
     # Where a library may be seen.
     home["mpi.h"] = "^cluster/"
-    home["hwloc.h"] = "^cluster/topology[.]c$"
+    home["hwloc.h"] = "^cluster/(topology|binding)[.]c$"
     home["protobuf-c/protobuf-c.h"] = "^cluster/wire"
     home["yaml.h"] = "^coordinator/config_yaml[.]c$"
     home["jansson.h"] = "^(modelfile|coordinator)/"
