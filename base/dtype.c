@@ -18,3 +18,11 @@ size_t dtype_bytes(enum dtype dtype, int64_t n_elements) {
     CHECK(n_elements >= 0 && n_elements % layout->block_elements == 0);
     return (size_t)(n_elements / layout->block_elements) * (size_t)layout->block_bytes;
 }
+
+int64_t dtype_round_down(enum dtype dtype, int64_t n) {
+    return n - n % dtype_layout(dtype)->block_elements;
+}
+
+int64_t dtype_round_up(enum dtype dtype, int64_t n) {
+    return dtype_round_down(dtype, n + dtype_layout(dtype)->block_elements - 1);
+}

@@ -34,3 +34,7 @@ const struct dtype_layout *dtype_layout(enum dtype dtype);
 
 /* Bytes of `n_elements` consecutive values, a multiple of the block. */
 size_t dtype_bytes(enum dtype dtype, int64_t n_elements);
+
+/* The last multiple of the type's block up to n, and the first from n on. */
+int64_t dtype_round_down(enum dtype dtype, int64_t n);
+int64_t dtype_round_up(enum dtype dtype, int64_t n);

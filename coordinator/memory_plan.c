@@ -40,23 +40,29 @@ static const struct dealing dealings[TENSOR_ROLE_COUNT] = {
     [TENSOR_EXPERT_DOWN] = {.dimension = DEAL_EXPERT, .columns = true},
 };
 
-static int64_t dealt_size(const struct model_spec *spec, const struct rank_share *share,
-                          enum dealt_dimension dimension) {
+/* A range of heads as the rows or columns that they take. */
+static struct shard_range head_range(const struct model_spec *spec, struct shard_range heads) {
+    return (struct shard_range){heads.begin * spec->head_dim, heads.end * spec->head_dim};
+}
+
+/* The rank's part of a dimension of `whole` rows or columns. */
+static struct shard_range dealt_range(const struct model_spec *spec, const struct rank_share *share,
+                                      enum dealt_dimension dimension, int64_t whole) {
     switch (dimension) {
     case DEAL_HEADS:
-        return shard_range_size(share->heads) * spec->head_dim;
+        return head_range(spec, share->heads);
     case DEAL_KV_HEADS:
-        return shard_range_size(share->kv_heads) * spec->head_dim;
+        return head_range(spec, share->kv_heads);
     case DEAL_MLP:
-        return shard_range_size(share->mlp_columns);
+        return share->mlp_columns;
     case DEAL_EXPERT:
-        return shard_range_size(share->expert_columns);
+        return share->expert_columns;
     case DEAL_VOCAB:
-        return shard_range_size(share->vocab_rows);
+        return share->vocab_rows;
     case DEAL_NONE:
         break;
     }
-    return 0;
+    return (struct shard_range){0, whole};
 }
 
 /* Columns of a matrix are dealt in multiples of this. */
@@ -78,13 +84,16 @@ static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_ma
                             enum tensor_role role, enum dtype weights) {
     const struct dealing dealing = dealings[role];
     if (dealing.unloaded) return 0;
-    const int64_t part = dealt_size(spec, share, dealing.dimension);
-    const bool whole = dealing.dimension == DEAL_NONE, by_columns = dealing.columns || dealing.vector;
-    const int64_t rows = whole || by_columns ? tensor->rows : part;
-    const int64_t cols = whole || !by_columns ? tensor->cols : part;
+    const bool by_columns = dealing.columns || dealing.vector;
+    const struct shard_range part =
+        dealt_range(spec, share, dealing.dimension, by_columns ? tensor->cols : tensor->rows);
+    if (shard_range_size(part) == 0) return 0;
+    const struct shard_range cols = by_columns ? part : (struct shard_range){0, tensor->cols};
+    const int64_t rows = by_columns ? tensor->rows : shard_range_size(part);
     const int64_t unit = dealing.columns ? column_unit(map, dealing.dimension) : tensor->cols;
     const enum dtype dtype = dealing.vector ? DTYPE_F32 : held_dtype(role, tensor->dtype, weights, unit);
-    return held_rows(dtype, rows) * (int64_t)dtype_bytes(dtype, cols);
+    const int64_t held_cols = dtype_round_up(dtype, cols.end) - dtype_round_down(dtype, cols.begin);
+    return held_rows(dtype, rows) * (int64_t)dtype_bytes(dtype, held_cols);
 }
 
 /* Roles from TENSOR_ATTENTION_NORM on exist once per layer, the experts' once per layer and expert. */

@@ -18,8 +18,7 @@ bool packed_dtype(enum dtype dtype) {
 }
 
 int64_t matrix_held_cols(const struct matrix *matrix) {
-    const int64_t block = dtype_layout(matrix->dtype)->block_elements;
-    return (matrix->first_col + matrix->cols + block - 1) / block * block;
+    return dtype_round_up(matrix->dtype, matrix->first_col + matrix->cols);
 }
 
 int64_t packed_panels(int64_t rows) {

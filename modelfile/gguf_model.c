@@ -10,8 +10,8 @@ static bool usable_dtype(const char *name, enum dtype *dtype_out) {
         const char *name;
         enum dtype dtype;
     } usable[] = {
-        {"F32", DTYPE_F32},   {"F16", DTYPE_F16},   {"BF16", DTYPE_BF16},
-        {"Q8_0", DTYPE_Q8_0}, {"Q4_0", DTYPE_Q4_0},
+        {"F32", DTYPE_F32},   {"F16", DTYPE_F16},   {"BF16", DTYPE_BF16}, {"Q8_0", DTYPE_Q8_0},
+        {"Q4_0", DTYPE_Q4_0}, {"Q4_K", DTYPE_Q4_K}, {"Q5_K", DTYPE_Q5_K}, {"Q6_K", DTYPE_Q6_K},
     };
     for (size_t i = 0; i < sizeof usable / sizeof usable[0]; i++)
         if (strcmp(usable[i].name, name) == 0) {

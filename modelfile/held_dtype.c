@@ -7,8 +7,12 @@ static double bytes_per_weight(enum dtype dtype) {
     return (double)layout->block_bytes / layout->block_elements;
 }
 
+/* Super-blocks are held whole around the part that is used, which may begin at any of their blocks. */
+enum { CUT_ELEMENTS = 32 };
+
 static bool fits(enum dtype dtype, int64_t column_unit) {
-    return column_unit % dtype_layout(dtype)->block_elements == 0;
+    const int block = dtype_layout(dtype)->block_elements;
+    return column_unit % (block < CUT_ELEMENTS ? block : CUT_ELEMENTS) == 0;
 }
 
 enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t column_unit) {

@@ -238,7 +238,7 @@ static enum status check_type(const struct builder *builder, const struct role *
     return FAIL(STATUS_BAD_INPUT, "%s: tensor %s has type %s, which is not supported; %s are",
                 builder->source->file_paths[entry->file], entry->name, entry->dtype_name,
                 vector                     ? "F32, F16 and BF16 vectors"
-                : builder->source->is_gguf ? "F32, F16, BF16, Q8_0 and Q4_0"
+                : builder->source->is_gguf ? "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K"
                                            : "F32, F16 and BF16");
 }
 

@@ -30,11 +30,13 @@ static enum status load_matrix(struct loader *loader, enum tensor_role role, int
                                struct matrix *matrix_out) {
     const struct tensor_ref *ref = tensor(loader, role, layer, expert);
     const enum dtype held = held_dtype(role, ref->dtype, loader->wanted, column_unit);
-    *matrix_out = (struct matrix){
-        .dtype = held, .rows = shard_range_size(rows), .cols = shard_range_size(cols), .data = NULL};
+    *matrix_out = (struct matrix){.dtype = held,
+                                  .rows = shard_range_size(rows),
+                                  .cols = shard_range_size(cols),
+                                  .first_col = cols.begin - dtype_round_down(held, cols.begin)};
     if (matrix_out->rows == 0 || matrix_out->cols == 0) return STATUS_OK;
     unsigned char *data;
-    TRY(ARENA_TAKE(loader->shard->memory, weight_bytes(held, matrix_out->rows, matrix_out->cols), &data));
+    TRY(ARENA_TAKE(loader->shard->memory, weight_bytes(held, matrix_out->rows, cols), &data));
     matrix_out->data = data;
     return weight_read(&loader->reader, ref, rows, cols, held, data);
 }

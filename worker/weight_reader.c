@@ -16,6 +16,7 @@ struct part {
     const struct tensor_ref *tensor;
     struct shard_range rows, cols;
     struct shard_range read_cols; /* cols, widened to whole blocks of the file's type */
+    struct shard_range held_cols; /* to those of the type that is held */
     enum dtype held;
     int64_t slice_rows; /* a multiple of PACKED_ROWS */
     uint8_t *data;
@@ -31,9 +32,18 @@ struct slice_scratch {
     uint8_t *blocks;
 };
 
-size_t weight_bytes(enum dtype dtype, int64_t rows, int64_t cols) {
-    if (!packed_dtype(dtype)) return (size_t)rows * dtype_bytes(dtype, cols);
-    return (size_t)packed_panels(rows) * packed_panel_bytes(dtype, cols);
+static struct shard_range widen(enum dtype dtype, struct shard_range cols) {
+    return (struct shard_range){dtype_round_down(dtype, cols.begin), dtype_round_up(dtype, cols.end)};
+}
+
+size_t weight_bytes(enum dtype dtype, int64_t rows, struct shard_range cols) {
+    const int64_t held = shard_range_size(widen(dtype, cols));
+    if (!packed_dtype(dtype)) return (size_t)rows * dtype_bytes(dtype, held);
+    return (size_t)packed_panels(rows) * packed_panel_bytes(dtype, held);
+}
+
+static size_t held_row_bytes(const struct part *part) {
+    return dtype_bytes(part->held, shard_range_size(part->held_cols));
 }
 
 static size_t raw_row_bytes(const struct part *part) {
@@ -41,10 +51,10 @@ static size_t raw_row_bytes(const struct part *part) {
 }
 
 static enum status create_scratch(const struct part *part, struct slice_scratch *scratch) {
-    const size_t rows = (size_t)part->slice_rows, cols = (size_t)shard_range_size(part->cols);
+    const size_t rows = (size_t)part->slice_rows;
     scratch->raw = malloc(rows * raw_row_bytes(part));
     scratch->row = malloc((size_t)shard_range_size(part->read_cols) * sizeof(float));
-    scratch->blocks = malloc(rows * cols * sizeof(float));
+    scratch->blocks = malloc(rows * held_row_bytes(part));
     if (scratch->raw && scratch->row && scratch->blocks) return STATUS_OK;
     return FAIL(STATUS_NO_MEMORY, "out of memory to read %s", part->tensor->name);
 }
@@ -71,20 +81,20 @@ static void convert_row(const struct part *part, const struct slice_scratch *scr
 /* Rows [begin, begin + n) of the part. */
 static enum status read_slice(struct part *part, const struct slice_scratch *scratch, int64_t begin,
                               int64_t n) {
-    const int64_t cols = shard_range_size(part->cols), first = part->rows.begin + begin;
+    const int64_t cols = shard_range_size(part->held_cols), first = part->rows.begin + begin;
     const bool packed = packed_dtype(part->held), converted = part->held != part->tensor->dtype;
-    uint8_t *target = part->data + weight_bytes(part->held, begin, cols);
+    uint8_t *target = part->data + weight_bytes(part->held, begin, part->cols);
     uint8_t *rows = packed ? scratch->blocks : target;
     uint8_t *raw = converted ? scratch->raw : rows;
     TRY(model_file_read(part->reader->file, part->tensor, first, first + n, part->read_cols.begin,
                         part->read_cols.end, raw));
-    const size_t row_bytes = dtype_bytes(part->held, cols);
+    const size_t row_bytes = held_row_bytes(part);
     for (int64_t i = 0; i < n && converted; i++)
         convert_row(part, scratch, i, rows + (size_t)i * row_bytes);
     for (int64_t i = 0; i < n && packed; i += PACKED_ROWS)
         pack_panel(part->held, rows + (size_t)i * row_bytes, row_bytes,
                    n - i < PACKED_ROWS ? n - i : PACKED_ROWS, cols,
-                   target + weight_bytes(part->held, i, cols));
+                   target + weight_bytes(part->held, i, part->cols));
     return STATUS_OK;
 }
 
@@ -124,20 +134,19 @@ static void read_share(struct part *part) {
 
 enum status weight_read(struct weight_reader *reader, const struct tensor_ref *tensor,
                         struct shard_range rows, struct shard_range cols, enum dtype held, void *data) {
-    const int64_t block = dtype_layout(tensor->dtype)->block_elements;
     struct part part = {
         .reader = reader,
         .tensor = tensor,
         .rows = rows,
         .cols = cols,
-        .read_cols = {cols.begin / block * block, (cols.end + block - 1) / block * block},
+        .read_cols = widen(tensor->dtype, cols),
+        .held_cols = widen(held, cols),
         .held = held,
         .data = data,
     };
-    DCHECK(part.held != tensor->dtype || part.read_cols.end - part.read_cols.begin == cols.end - cols.begin);
     const int64_t rows_of_slice = (int64_t)(SLICE_BYTES / (raw_row_bytes(&part) + 1));
     part.slice_rows = rows_of_slice / PACKED_ROWS * PACKED_ROWS + PACKED_ROWS;
-#pragma omp parallel if (weight_bytes(held, shard_range_size(rows), shard_range_size(cols)) > SLICE_BYTES)
+#pragma omp parallel if (weight_bytes(held, shard_range_size(rows), cols) > SLICE_BYTES)
     read_share(&part);
     return part.status == STATUS_OK ? STATUS_OK : FAIL(part.status, "%s", part.failure);
 }

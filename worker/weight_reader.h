@@ -23,11 +23,12 @@ struct weight_reader {
     struct progress progress;
 };
 
-/* Bytes of [rows, cols] as `dtype`, as kernels want them. */
-size_t weight_bytes(enum dtype dtype, int64_t rows, int64_t cols);
+/* Bytes of so many rows and these columns of a tensor as `dtype`, as kernels want them. */
+size_t weight_bytes(enum dtype dtype, int64_t rows, struct shard_range cols);
 
 /* Rows and columns of a tensor, as `held` (modelfile/held_dtype.h), into `data` of weight_bytes. Column
- * bounds are multiples of the block of `held`. */
+ * bounds are multiples of the block of `held`, or of QUANT_BLOCK within its super-blocks, which are held
+ * whole. */
 NODISCARD enum status weight_read(struct weight_reader *reader, const struct tensor_ref *tensor,
                                   struct shard_range rows, struct shard_range cols, enum dtype held,
                                   void *data);

@@ -207,7 +207,7 @@ static void refuses_bad_gguf_tensors(void **state) {
     } patches[] = {
         {12, 60, 8, "is [60, 64]", "its metadata calls for [64, 64]"},
         {20, 24, 4, "type I8", "not supported"},
-        {20, 99, 4, "ggml type 99", "F32, F16, BF16, Q8_0 and Q4_0 are"},
+        {20, 99, 4, "ggml type 99", "F32, F16, BF16, Q8_0, Q4_0, Q4_K, Q5_K and Q6_K are"},
         {20, 12, 4, "Q4_K", "does not fit"},
         {24, 0, 8, "overlap", "token_embd.weight"},
         {24, UINT64_C(1) << 40, 8, "truncated", "offset 1099511627776"},
