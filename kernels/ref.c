@@ -94,6 +94,32 @@ static void score(const float *q, int64_t n_queries, const void *const *keys, co
                 dot(keys[i], dtype, q + query * head_dim, 0, head_dim) * scale;
 }
 
+/* Where columns have element d of key i. */
+static int64_t column_of(int64_t i, int64_t d, int64_t head_dim) {
+    return (i / LANES * head_dim + d) * LANES + i % LANES;
+}
+
+static void turn_keys(const void *const *keys, enum dtype dtype, int64_t n, int64_t head_dim,
+                      float *columns) {
+    for (int64_t d = 0; d < head_dim; d++)
+        for (int64_t i = 0; i < (n + LANES - 1) / LANES * LANES; i++)
+            columns[column_of(i, d, head_dim)] = i < n ? element(keys[i], dtype, d) : 0;
+}
+
+static void score_columns(const float *q, int64_t n_queries, const float *columns, int64_t n,
+                          int64_t head_dim, float scale, float *scores, int64_t scores_stride) {
+    for (int64_t query = 0; query < n_queries; query++)
+        for (int64_t i = 0; i < n; i++) {
+            float lanes[LANES] = {0};
+            for (int64_t d = 0; d < (head_dim + LANES - 1) / LANES * LANES; d++) {
+                const bool inside = d < head_dim;
+                lanes[d % LANES] = fmaf(inside ? columns[column_of(i, d, head_dim)] : 0,
+                                        inside ? q[query * head_dim + d] : 0, lanes[d % LANES]);
+            }
+            scores[query * scores_stride + i] = lanes_sum(lanes) * scale;
+        }
+}
+
 /* weights[i] = exp((x[i] - max) * scale) where weights is not NULL; their sum, in 16 lanes. */
 static float exp_and_sum(const float *x, int64_t n, float scale, float *max_out, float *weights) {
     float max = -INFINITY, lanes[LANES] = {0};
@@ -179,6 +205,8 @@ const struct kernels kernels_ref = {
     .add = add,
     .add_exact = add_exact,
     .score = score,
+    .turn_keys = turn_keys,
+    .score_columns = score_columns,
     .attend_chunk = attend_chunk,
     .attend_merge = attend_merge,
     .exp_sum = exp_sum,

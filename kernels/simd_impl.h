@@ -4,6 +4,7 @@
 
 #include "kernels/elementwise_impl.h"
 #include "kernels/simd_attend_impl.h"
+#include "kernels/simd_columns_impl.h"
 #include "kernels/simd_matmul_impl.h"
 #include "kernels/simd_quantized_impl.h"
 #include "kernels/simd_select_impl.h"
@@ -22,6 +23,8 @@ const struct kernels KERNELS_TABLE = {
     .add = add,
     .add_exact = add_exact,
     .score = score,
+    .turn_keys = turn_keys,
+    .score_columns = score_columns,
     .attend_chunk = attend_chunk,
     .attend_merge = attend_merge,
     .exp_sum = exp_sum,

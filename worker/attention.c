@@ -27,6 +27,7 @@ static enum status create_scratch(struct arena *memory, const struct attention_s
     TRY(ARENA_TAKE(memory, queries * ATTEND_CHUNK, &scratch->scores));
     TRY(ARENA_TAKE(memory, queries, &scratch->n_valid));
     TRY(ARENA_TAKE(memory, 2, &scratch->rows));
+    TRY(ARENA_TAKE(memory, head_dim * ATTEND_CHUNK, &scratch->columns));
     TRY(create_partial(memory, queries, head_dim, &scratch->merged));
     TRY(create_partial(memory, queries, head_dim, &scratch->chunk));
     return create_partial(memory, later, head_dim, &scratch->later);

@@ -60,6 +60,7 @@ struct scratch {
     int32_t *n_valid;        /* [queries] */
     struct chunk_rows *rows; /* [2] this chunk's and the next one's, in turn */
     int turn;
+    float *columns;               /* a chunk's keys for many queries, [ATTEND_CHUNK / 16, head_dim, 16] */
     struct partial merged, chunk; /* [queries] */
     struct partial later;         /* [chunks of a context, g] of a piece that does not begin its item */
     struct piece first, last;     /* of this thread's share; item NULL: it has none */

@@ -5,6 +5,9 @@
 #include "base/check.h"
 #include "worker/attention_impl.h"
 
+/* From here on it pays to turn a chunk's keys first; the bits are the same. */
+enum { MANY_QUERIES = 16 };
+
 /* Units of cost [begin, end). */
 struct share {
     int64_t begin, end;
@@ -118,21 +121,35 @@ static void keep_scores(const struct attention *attention, const struct item *it
                scores + (int64_t)head * ATTEND_CHUNK, (size_t)chunk_entries(item, chunk) * sizeof *scores);
 }
 
-/* One chunk: scores, weights, weighted values. The rows of the next chunk, if there is one, are fetched
+/* scores [queries, ATTEND_CHUNK]; the values are fetched meanwhile, but by many queries, which take so long
+ * that it makes no difference. */
+static void score_chunk(const struct attention *attention, const struct item *item, int64_t n,
+                        const struct chunk_rows *rows, struct scratch *scratch) {
+    const struct kernels *kernels = attention->kernels;
+    const struct attention_shape *shape = &attention->shape;
+    const int32_t n_queries = queries_of(item);
+    if (n_queries < MANY_QUERIES) {
+        kernels->score(scratch->q, n_queries, rows->keys, rows->values, shape->kv_dtype, n, shape->head_dim,
+                       attention->scale, scratch->scores, ATTEND_CHUNK);
+        return;
+    }
+    kernels->turn_keys(rows->keys, shape->kv_dtype, n, shape->head_dim, scratch->columns);
+    kernels->score_columns(scratch->q, n_queries, scratch->columns, n, shape->head_dim, attention->scale,
+                           scratch->scores, ATTEND_CHUNK);
+}
+
+/* One chunk: scores, weights, weighted values. The keys of the next chunk, if there is one, are fetched
  * meanwhile. */
 static void attend_chunk(const struct attention *attention, const struct item *item, int64_t chunk,
                          const struct chunk_rows *rows, const struct chunk_rows *next,
                          struct scratch *scratch, struct partial out) {
-    const struct kernels *kernels = attention->kernels;
-    const struct attention_shape *shape = &attention->shape;
     const int64_t n = chunk_entries(item, chunk);
-    kernels->score(scratch->q, queries_of(item), rows->keys, rows->values, shape->kv_dtype, n,
-                   shape->head_dim, attention->scale, scratch->scores, ATTEND_CHUNK);
+    score_chunk(attention, item, n, rows, scratch);
     if (item->scores) keep_scores(attention, item, chunk, scratch->scores);
-    kernels->attend_chunk(scratch->scores, ATTEND_CHUNK, queries_of(item),
-                          valid_entries(item, chunk, scratch->n_valid), rows->values,
-                          next ? next->keys : NULL, shape->kv_dtype, n, shape->head_dim, out.max, out.sum,
-                          out.acc);
+    attention->kernels->attend_chunk(scratch->scores, ATTEND_CHUNK, queries_of(item),
+                                     valid_entries(item, chunk, scratch->n_valid), rows->values,
+                                     next ? next->keys : NULL, attention->shape.kv_dtype, n,
+                                     attention->shape.head_dim, out.max, out.sum, out.acc);
 }
 
 /* The rows of the piece's first chunk were looked up before; those of `next` (NULL: none) are left so. */

@@ -38,7 +38,7 @@ struct batch {
     double *logits_inverse_temperature; /* [n_logits] */
 };
 
-enum { BATCH_BLOCK_ROWS = 8 }; /* most rows of a block: they share each key and value that is read */
+enum { BATCH_BLOCK_ROWS = 32 }; /* most rows of a block: they share each key and value that is read */
 
 NODISCARD enum status batch_create(int32_t max_tokens, struct arena *memory, struct batch *batch_out);
 

@@ -41,7 +41,7 @@ static void score_sets_equal_ref(void **state) {
     (void)state;
     struct draw draw = {.seed = 21};
     static float q[MOST_QUERIES * MOST_DIM], expected[MOST_QUERIES * ATTEND_CHUNK],
-        actual[MOST_QUERIES * ATTEND_CHUNK];
+        actual[MOST_QUERIES * ATTEND_CHUNK], columns[MOST_DIM * ATTEND_CHUNK];
     for (size_t dim = 0; dim < sizeof head_dims / sizeof *head_dims; dim++)
         for (int i = 0; i < 24; i++) {
             const enum dtype dtype = kv_dtypes[i % 4];
@@ -59,6 +59,15 @@ static void score_sets_equal_ref(void **state) {
                 kernels_at_level(level)->score(q, n_queries, keys.rows, keys.rows, dtype, n, head_dim, 0.3f,
                                                actual, ATTEND_CHUNK);
                 assert_same_bits(expected, actual, MOST_QUERIES * ATTEND_CHUNK, "score");
+            }
+            for (int level = 0; level <= vector_levels(); level++) {
+                const struct kernels *kernels = kernels_at_level(level);
+                memset(actual, 0, sizeof actual);
+                kernels->turn_keys(keys.rows, dtype, n, head_dim, columns);
+                kernels->score_columns(q, n_queries, columns, n, head_dim, 0.3f, actual, ATTEND_CHUNK);
+                for (int64_t j = 0; j < n_queries; j++)
+                    assert_same_bits(expected + j * ATTEND_CHUNK, actual + j * ATTEND_CHUNK, n,
+                                     "score_columns");
             }
             rows_free(&keys);
         }
