@@ -23,4 +23,4 @@ struct progress {
 void progress_begin(struct progress *progress, const char *label, uint64_t total, bool visible);
 void progress_update(struct progress *progress, uint64_t done);
 void progress_hide(struct progress *progress); /* until the next update: something else is printed */
-void progress_end(struct progress *progress); /* wipes the bar */
+void progress_end(struct progress *progress);  /* wipes the bar */

@@ -97,7 +97,7 @@ static enum status step(void *self, const struct step_plan *plan, const struct s
     remember(fake, plan);
     for (int32_t i = 0; i < plan->n_freed_slots; i++)
         fake->n_tokens[plan->freed_slots[i]] = 0;
-    fake->result = (struct step_result){.rows = fake->rows, .times = {1, 2, 4}};
+    fake->result = (struct step_result){.rows = fake->rows, .times = {.compute = 1, .sync = 2, .select = 4}};
     for (int32_t i = 0; i < plan->n_spans; i++)
         run_span(fake, &plan->spans[i], plan->n_candidates);
     *result_out = &fake->result;
