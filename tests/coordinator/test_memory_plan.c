@@ -20,6 +20,7 @@ static const char *const models[] = {
     "tiny_llama_f16",
     "small_llama.q8_0.gguf",
     "small_llama.q4_0.gguf",
+    "wide_llama.q4_k_m.gguf",
     "tiny_llama3_short.bf16.gguf",
 };
 enum { N_MODELS = sizeof models / sizeof *models };
@@ -32,13 +33,13 @@ static struct model_file *open_model(const char *name) {
     return model;
 }
 
-/* What the attention outputs gain where a KV head's columns are fewer than a quantised block: they are f32
- * then. */
+/* What the attention outputs gain where a KV head's columns are fewer than a quantised block of 32: they are
+ * f32 then. */
 static int64_t converted_bytes(const struct model_file *model) {
     const struct model_spec *spec = model_file_spec(model);
     const struct tensor_ref *output = model_file_tensor(model, TENSOR_O, 0, 0);
     const int columns = spec->n_heads / spec->n_kv_heads * spec->head_dim;
-    if (columns % dtype_layout(output->dtype)->block_elements == 0) return 0;
+    if (columns % 32 == 0 || dtype_layout(output->dtype)->block_elements == 1) return 0;
     const int64_t n = output->rows * output->cols;
     return spec->n_layers * (4 * n - (int64_t)dtype_bytes(output->dtype, n));
 }
@@ -148,6 +149,22 @@ static void test_shares_add_up(void **state) {
     }
 }
 
+/* Columns 0-127 and 128-255 of the output projection and of down lie in one super-block: both ranks hold it.
+ */
+static void test_super_blocks_are_held_whole(void **state) {
+    (void)state;
+    struct model_file *model = open_model("wide_llama.q4_k_m.gguf");
+    struct memory_plan *one = NULL, *two = NULL;
+    assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 2, DTYPE_COUNT, DTYPE_F32, &two), STATUS_OK);
+    assert_int_equal(two->ranks[0].mlp_columns.end, 128);
+    assert_int_equal(two->total.weight_bytes,
+                     one->total.weight_bytes + replicated_bytes(model) + 256 * (144 + 210));
+    memory_plan_destroy(one);
+    memory_plan_destroy(two);
+    model_file_close(model);
+}
+
 static void test_too_many_ranks(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
@@ -160,9 +177,8 @@ static void test_too_many_ranks(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_model),
-        cmocka_unit_test(test_one_rank_holds_the_files),
-        cmocka_unit_test(test_shares_add_up),
+        cmocka_unit_test(test_known_model),    cmocka_unit_test(test_one_rank_holds_the_files),
+        cmocka_unit_test(test_shares_add_up),  cmocka_unit_test(test_super_blocks_are_held_whole),
         cmocka_unit_test(test_too_many_ranks),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

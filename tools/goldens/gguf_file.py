@@ -14,10 +14,13 @@ import numpy as np
 from gguf import GGMLQuantizationType as Type
 from safetensors.torch import load_file
 
+import k_quants
+
 ARCHITECTURES = {"llama": "llama", "mistral": "llama", "qwen2": "qwen2", "qwen3": "qwen3", "qwen3_moe": "qwen3moe"}
 FILE_TYPES = {Type.F32: gguf.LlamaFileType.ALL_F32, Type.F16: gguf.LlamaFileType.MOSTLY_F16,
               Type.BF16: gguf.LlamaFileType.MOSTLY_BF16, Type.Q8_0: gguf.LlamaFileType.MOSTLY_Q8_0,
-              Type.Q4_0: gguf.LlamaFileType.MOSTLY_Q4_0}
+              Type.Q4_0: gguf.LlamaFileType.MOSTLY_Q4_0, Type.Q4_K: gguf.LlamaFileType.MOSTLY_Q4_K_M,
+              Type.Q5_K: gguf.LlamaFileType.MOSTLY_Q5_K_M, Type.Q6_K: gguf.LlamaFileType.MOSTLY_Q6_K}
 NAMES = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
 LAYER_NAMES = {
     "input_layernorm": "attn_norm", "self_attn.q_proj": "attn_q", "self_attn.k_proj": "attn_k",
@@ -127,7 +130,12 @@ def add_tokenizer(writer, folder):
     writer.add_chat_template(settings["chat_template"])
 
 
-def write(path, folder, tensor_type):
+def quantize(tensor, tensor_type):
+    return (k_quants if tensor_type in k_quants.TYPES else gguf.quants).quantize(tensor, tensor_type)
+
+
+def write(path, folder, tensor_type, exceptions=None):
+    """`exceptions`: other types for the matrices whose GGUF name contains the key."""
     config = json.loads((folder / "config.json").read_text())
     writer = gguf.GGUFWriter(path, ARCHITECTURES[config["model_type"]])
     add_metadata(writer, folder.name, config, tensor_type)
@@ -137,8 +145,9 @@ def write(path, folder, tensor_type):
     for name, tensor in stack_experts(hf_tensors(folder)).items():
         tensor = reorder(config, name, tensor, interleave)
         is_float = tensor.ndim == 1 or ".mlp.gate." in name  # vectors and the router
-        stored = Type.F32 if is_float else tensor_type
-        writer.add_tensor(gguf_name(name), gguf.quants.quantize(tensor, stored), raw_dtype=stored)
+        others = [other for part, other in (exceptions or {}).items() if part in gguf_name(name)]
+        stored = Type.F32 if is_float else (others or [tensor_type])[0]
+        writer.add_tensor(gguf_name(name), quantize(tensor, stored), raw_dtype=stored)
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
     writer.write_tensors_to_file()

@@ -5,6 +5,9 @@ rounded as caucus rounds them: it tests arithmetic, not the quality of the quant
 were made from, and share its golden.
 """
 
+import tempfile
+from pathlib import Path
+
 import numpy as np
 import torch
 from gguf import GGMLQuantizationType as Type
@@ -13,6 +16,7 @@ import gguf_file
 import oracle
 import small_llama
 import tiny_models
+from random_weights import random_weights
 
 EXACT = [("small_llama", Type.F32), ("small_llama", Type.F16), ("small_llama", Type.BF16),
          ("tiny_qwen2", Type.F16), ("tiny_qwen3_moe", Type.F32), ("tiny_llama3_short", Type.BF16)]
@@ -20,6 +24,13 @@ QUANTISED = [Type.Q8_0, Type.Q4_0]
 # Where f32 rounds an activation the other way the logits jump by percents: a text without such a near tie.
 QUANTISED_TOKENS, ROUNDING_MARGIN = 12, 5e-5
 VERSION_2 = ["tiny_qwen2"]
+
+# Two heads of 32 to each of four KV heads, and MLP blocks of 32: most ranks' columns begin inside a super-block.
+WIDE = tiny_models.Shape(num_attention_heads=8, num_key_value_heads=4, head_dim=32, mlp_size=256, tied=True,
+                         vocab_size=160, hidden_size=256, num_hidden_layers=1)
+# The last as llama.cpp mixes types in what it calls Q4_K_M.
+SUPER_BLOCKS = {"q4_k": (Type.Q4_K, {}), "q5_k": (Type.Q5_K, {}), "q6_k": (Type.Q6_K, {}),
+                "q4_k_m": (Type.Q4_K, {"attn_v": Type.Q6_K, "ffn_down": Type.Q6_K, "token_embd": Type.Q6_K})}
 
 
 def write(name, tensor_type):
@@ -36,15 +47,15 @@ def write(name, tensor_type):
     return path, stored, worst
 
 
-def quantised_golden(path, stored):
-    model = oracle.load(small_llama.FOLDER)
+def quantised_golden(path, stored, folder, shape, is_quantised):
+    model = oracle.load(folder)
     weights = {n: torch.from_numpy(np.array(w)) for n, w in stored.items()}
     weights["lm_head.weight"] = weights["model.embed_tokens.weight"]
     model.load_state_dict(weights)
     margins = oracle.round_inputs(model, is_quantised)
     for seed in range(1000):
         margins.clear()
-        ids = tiny_models.tokens(QUANTISED_TOKENS, seed, small_llama.SHAPE.vocab_size)
+        ids = tiny_models.tokens(QUANTISED_TOKENS, seed, shape.vocab_size)
         rows = oracle.logits(model, ids)
         if min(margins) > ROUNDING_MARGIN:
             break
@@ -55,9 +66,29 @@ def quantised_golden(path, stored):
                         note=oracle.NOTE + "; weights dequantised from the file, activations in 8 bits")
 
 
-def is_quantised(layer):
-    """The columns of o are dealt by heads, which are narrower than a block here: it is held as f32."""
+def all_but_o(layer):
+    """The columns of small_llama's o are dealt by heads, which are narrower than a block: it is held as f32."""
     return not layer.endswith("o_proj")
+
+
+def write_wide_llama(folder):
+    """One layer whose rows are one super-block; only the GGUF files of it are kept."""
+    config = tiny_models.config_json("llama", "LlamaForCausalLM", WIDE)
+    tiny_models.write_config(folder, config, new_spelling=False)
+    weights = random_weights(WIDE, 7, torch.float32)
+    halved = {name: w / 2 if w.ndim == 2 else w for name, w in weights.items()}  # the sums are four times as long
+    tiny_models.save_tensors(halved, folder / "model.safetensors")
+
+
+def super_blocks():
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "wide_llama"
+        write_wide_llama(folder)
+        for kind, (tensor_type, exceptions) in SUPER_BLOCKS.items():
+            path = oracle.MODELS / f"wide_llama.{kind}.gguf"
+            gguf_file.write(path, folder, tensor_type, exceptions)
+            print(f"{path.name}: {path.stat().st_size} bytes", flush=True)
+            quantised_golden(path, gguf_file.read(path, folder), folder, WIDE, lambda layer: True)
 
 
 def main():
@@ -67,7 +98,8 @@ def main():
             raise ValueError(f"{name} does not keep its weights in {tensor_type.name}")
     for tensor_type in QUANTISED:
         path, stored, _ = write("small_llama", tensor_type)
-        quantised_golden(path, stored)
+        quantised_golden(path, stored, small_llama.FOLDER, small_llama.SHAPE, all_but_o)
+    super_blocks()
 
 
 if __name__ == "__main__":

@@ -25,6 +25,7 @@ MODELS_OF = {
     "small_llama": ["small_llama", "small_llama.f32.gguf", "small_llama.f16.gguf", "small_llama.bf16.gguf"],
     "small_llama.q8_0": ["small_llama.q8_0.gguf"],
     "small_llama.q4_0": ["small_llama.q4_0.gguf"],
+    **{f"wide_llama.{kind}": [f"wide_llama.{kind}.gguf"] for kind in gguf_models.SUPER_BLOCKS},
 }
 
 
