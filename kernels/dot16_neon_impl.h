@@ -34,6 +34,15 @@ INLINE bytes64 b64_high_nibbles(bytes64 v) {
         v.quarter[i] = vshrq_n_u8(v.quarter[i], 4);
     return v;
 }
+/* A shift to the left by a negative number is one to the right. */
+INLINE bytes64 b64_with_bits(bytes64 nibbles, bytes64 plane, int first, int8_t mask) {
+    const int8x16_t shift = vdupq_n_s8((int8_t)(4 - first));
+    for (int i = 0; i < QUARTERS; i++) {
+        const uint8x16_t bits = vandq_u8(vshlq_u8(plane.quarter[i], shift), vdupq_n_u8((uint8_t)mask));
+        nibbles.quarter[i] = vorrq_u8(nibbles.quarter[i], bits);
+    }
+    return nibbles;
+}
 INLINE word16 w16_broadcast(const int8_t *source) {
     int32_t word;
     memcpy(&word, source, sizeof word);
@@ -49,6 +58,10 @@ INLINE sums16 s16_start_bytes(const int32_t *minus_sum) {
 INLINE sums16 s16_start_nibbles(const int32_t *minus_sum) {
     const int32x4_t start = vshlq_n_s32(vdupq_n_s32(*minus_sum), 3);
     return (sums16){{start, start, start, start}};
+}
+INLINE sums16 s16_set(int32_t value) {
+    const int32x4_t all = vdupq_n_s32(value);
+    return (sums16){{all, all, all, all}};
 }
 INLINE int32x4_t add_products(int32x4_t sums, int8x16_t w, int8x16_t x) {
 #ifdef __ARM_FEATURE_DOTPROD
@@ -76,6 +89,19 @@ INLINE vec16 s16_to_float(sums16 sums) {
     for (int i = 0; i < QUARTERS; i++)
         v.quarter[i] = vcvtq_f32_s32(sums.quarter[i]);
     return v;
+}
+
+INLINE void v16_load_six_bits(const uint8_t *low, const uint8_t *high, int shift, vec16 *scales,
+                              vec16 *mins) {
+    const uint8x16_t nibbles = vld1q_u8(low), top = vdupq_n_u8(0x30);
+    const uint8x16_t bits = vshlq_u8(vld1q_u8(high), vdupq_n_s8((int8_t)-shift));
+    const uint8x16_t scale = vorrq_u8(vandq_u8(nibbles, vdupq_n_u8(15)), vandq_u8(vshlq_n_u8(bits, 4), top));
+    const uint8x16_t min = vorrq_u8(vshrq_n_u8(nibbles, 4), vandq_u8(vshlq_n_u8(bits, 2), top));
+    *scales = v16_scaled_bytes(vreinterpretq_s8_u8(scale), vdupq_n_f32(1));
+    *mins = v16_scaled_bytes(vreinterpretq_s8_u8(min), vdupq_n_f32(1));
+}
+INLINE vec16 v16_load_i8(const uint8_t *source) {
+    return v16_scaled_bytes(vreinterpretq_s8_u8(vld1q_u8(source)), vdupq_n_f32(1));
 }
 
 INLINE uint32_t v16_largest_magnitude(vec16 a, vec16 b) {
