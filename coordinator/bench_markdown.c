@@ -120,7 +120,7 @@ static const struct column columns[] = {
     {"policy", 10, true, write_policy},
     {"budget", 6, false, write_budget},
     {"test", 15, false, write_test},
-    {"t/s", 18, false, write_rate},
+    {"t/s", 20, false, write_rate},
     {"MB/token", 8, false, write_bytes_per_token},
     {"GB/s", 6, false, write_bandwidth},
     {"read GB/s", 9, false, write_read_bandwidth},
