@@ -83,10 +83,7 @@ INLINE void score_tile(int n_queries, enum dtype dtype, const void *const *rows,
 #pragma GCC unroll 1
     for (int r = 0; r < n_keys; r += n_rows)
         score_lanes(n_queries, n_rows, dtype, rows + r, q, head_dim, n_keys, lanes + r);
-#pragma GCC unroll 4
-    for (int i = 0; i < SUMS; i += 4)
-        v16_sum4(lanes + i, sums + i);
-    v16_store(sums, v16_mul(v16_load(sums), v16_set(scale)));
+    v16_store(sums, v16_mul(v16_sum16(lanes), v16_set(scale)));
     for (int j = 0; j < n_queries; j++)
         if (n >= n_keys)
             memcpy(scores + j * scores_stride, sums + j * n_keys, (size_t)n_keys * sizeof *scores);

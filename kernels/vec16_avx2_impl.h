@@ -146,7 +146,7 @@ INLINE int v16_indices_at_most(const uint32_t *words, uint32_t limit, int32_t fi
 }
 
 /* The sums of four vectors, each as the tree l + l+8, l + l+4, l + l+2, l + l+1. */
-INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
+INLINE __m128 sum4(const vec16 v[4]) {
     __m256 eights[4];
     for (int i = 0; i < 4; i++)
         eights[i] = _mm256_add_ps(v[i].low, v[i].high);
@@ -156,7 +156,13 @@ INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
                                     _mm256_permute2f128_ps(eights[2], eights[3], 0x31));
     const __m256 pairs = _mm256_add_ps(_mm256_shuffle_ps(ab, cd, 0x44), _mm256_shuffle_ps(ab, cd, 0xee));
     const __m256 all = _mm256_hadd_ps(pairs, pairs); /* a c a c | b d b d */
-    _mm_storeu_ps(sums, _mm_unpacklo_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1)));
+    return _mm_unpacklo_ps(_mm256_castps256_ps128(all), _mm256_extractf128_ps(all, 1));
+}
+INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
+    _mm_storeu_ps(sums, sum4(v));
+}
+INLINE vec16 v16_sum16(const vec16 v[16]) { /* of sixteen vectors */
+    return (vec16){_mm256_set_m128(sum4(v + 4), sum4(v)), _mm256_set_m128(sum4(v + 12), sum4(v + 8))};
 }
 
 INLINE __m256 magnitude_of(__m256 v) {

@@ -116,6 +116,23 @@ INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
     const __m512i quarters = _mm512_setr_epi32(0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12, 0, 4, 8, 12);
     _mm_storeu_ps(sums, _mm512_castps512_ps128(_mm512_permutexvar_ps(quarters, all)));
 }
+/* As v16_sum4: each step of the tree halves the vectors, so that the lanes stay full. */
+INLINE vec16 v16_sum16(const vec16 v[16]) {
+    vec16 eights[8], fours[4], twos[2];
+    for (int i = 0; i < 8; i++)
+        eights[i] = _mm512_add_ps(_mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0x44),
+                                  _mm512_shuffle_f32x4(v[2 * i], v[2 * i + 1], 0xee));
+    for (int i = 0; i < 4; i++)
+        fours[i] = _mm512_add_ps(_mm512_shuffle_f32x4(eights[2 * i], eights[2 * i + 1], 0x88),
+                                 _mm512_shuffle_f32x4(eights[2 * i], eights[2 * i + 1], 0xdd));
+    for (int i = 0; i < 2; i++)
+        twos[i] = _mm512_add_ps(_mm512_shuffle_ps(fours[2 * i], fours[2 * i + 1], 0x44),
+                                _mm512_shuffle_ps(fours[2 * i], fours[2 * i + 1], 0xee));
+    const vec16 all =
+        _mm512_add_ps(_mm512_shuffle_ps(twos[0], twos[1], 0x88), _mm512_shuffle_ps(twos[0], twos[1], 0xdd));
+    const __m512i places = _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+    return _mm512_permutexvar_ps(places, all);
+}
 
 INLINE bool v16_all_below(vec16 v, float limit) {
     return _mm512_cmp_ps_mask(_mm512_abs_ps(v), _mm512_set1_ps(limit), _CMP_LT_OQ) == 0xffff;

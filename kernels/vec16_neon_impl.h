@@ -164,10 +164,16 @@ INLINE float32x4_t sum_of_halves(float32x4_t a, float32x4_t b) {
     return vaddq_f32(vcombine_f32(vget_low_f32(a), vget_low_f32(b)),
                      vcombine_f32(vget_high_f32(a), vget_high_f32(b)));
 }
-INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
+INLINE float32x4_t sum4(const vec16 v[4]) {
     const float32x4_t ab = sum_of_halves(sum_of_quarters(v[0]), sum_of_quarters(v[1]));
     const float32x4_t cd = sum_of_halves(sum_of_quarters(v[2]), sum_of_quarters(v[3]));
-    vst1q_f32(sums, vpaddq_f32(ab, cd)); /* l + l+1 */
+    return vpaddq_f32(ab, cd); /* l + l+1 */
+}
+INLINE void v16_sum4(const vec16 v[4], float sums[4]) {
+    vst1q_f32(sums, sum4(v));
+}
+INLINE vec16 v16_sum16(const vec16 v[16]) {
+    return (vec16){{sum4(v), sum4(v + 4), sum4(v + 8), sum4(v + 12)}};
 }
 
 INLINE uint32_t at_most(const uint32_t *words, uint32_t limit) {
