@@ -2,13 +2,14 @@
 
 #include <stdint.h>
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/mapping.h"
 
-enum { MIN_BLOCK_BYTES = 1 << 16 };
+/* Pieces of a block with huge pages follow one another without gaps, so many share one block. */
+enum { MIN_BLOCK_BYTES = 1 << 16, MIN_HUGE_BLOCK_BYTES = 64 << 20 };
 
-/* Blocks come from mmap: zero without being touched, so memory that is only reserved costs nothing. */
+/* Blocks come from the system: zero without being touched, so memory that is only reserved costs nothing. */
 struct block {
     struct block *next;
     unsigned char *data;
@@ -19,6 +20,7 @@ struct block {
 struct arena {
     const char *name;
     struct block *blocks; /* newest first */
+    bool huge_pages;
     bool sealed;
 };
 
@@ -34,21 +36,28 @@ void arena_destroy(struct arena *arena) {
     if (!arena) return;
     for (struct block *block = arena->blocks, *next; block; block = next) {
         next = block->next;
-        munmap(block->data, block->capacity);
+        mapping_destroy(block->data, block->capacity);
         free(block);
     }
     free(arena);
 }
 
+void arena_use_huge_pages(struct arena *arena) {
+    arena->huge_pages = true;
+}
+
 static enum status add_block(struct arena *arena, size_t bytes) {
-    const size_t capacity = bytes > MIN_BLOCK_BYTES ? bytes : MIN_BLOCK_BYTES;
+    const size_t least = arena->huge_pages ? MIN_HUGE_BLOCK_BYTES : MIN_BLOCK_BYTES;
+    const size_t alignment = arena->huge_pages ? MAPPING_HUGE_PAGE : 1;
+    const size_t wanted = bytes > least ? bytes : least;
+    const size_t capacity = (wanted + alignment - 1) / alignment * alignment;
     struct block *block = calloc(1, sizeof *block);
-    void *data = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (!block || data == MAP_FAILED) {
+    void *data = block ? mapping_create(capacity, alignment) : NULL;
+    if (!data) {
         free(block);
-        if (data != MAP_FAILED) munmap(data, capacity);
         return FAIL(STATUS_NO_MEMORY, "out of memory: %s asked for %zu bytes", arena->name, bytes);
     }
+    if (arena->huge_pages) mapping_wish_huge_pages(data, capacity);
     *block = (struct block){.next = arena->blocks, .data = data, .capacity = capacity};
     arena->blocks = block;
     return STATUS_OK;

@@ -1,11 +1,11 @@
 #include "kvshard/kv_pool.h"
 
 #include <stdlib.h>
-#include <sys/mman.h>
 
 #include "base/check.h"
+#include "base/mapping.h"
 
-enum { SLAB_BYTES_MIN = 1 << 20, SLAB_PAGES_MIN = 8, NO_PAGE = -1 };
+enum { SLAB_BYTES_MIN = MAPPING_HUGE_PAGE, SLAB_PAGES_MIN = 8, NO_PAGE = -1 };
 
 struct page_state {
     uint32_t n_references;
@@ -73,7 +73,7 @@ enum status kv_pool_create(int32_t head_dim, enum dtype dtype, struct kv_pool **
 void kv_pool_destroy(struct kv_pool *pool) {
     if (!pool) return;
     CHECK(pool->pages_in_use == 0);
-    if (pool->spare) munmap(pool->spare, pool->slab_bytes);
+    if (pool->spare) mapping_destroy(pool->spare, pool->slab_bytes);
     free(pool);
 }
 
@@ -92,33 +92,13 @@ static void close_slab(struct kv_pool *pool, struct slab *slab) {
     if (slab->next) slab->next->previous = slab->previous;
 }
 
-static void *map_memory(size_t bytes) {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    return memory == MAP_FAILED ? NULL : memory;
-}
-
-/* `bytes`, a power of two, aligned to themselves, or NULL. The kernel puts a mapping beside the last one,
- * so what follows an aligned one is mostly aligned already, and the two become one area: the number of
- * areas of a process is limited. Otherwise map twice as much and trim. */
-static void *map_aligned(size_t bytes) {
-    unsigned char *memory = map_memory(bytes);
-    if (!memory || (uintptr_t)memory % bytes == 0) return memory;
-    munmap(memory, bytes);
-
-    memory = map_memory(2 * bytes);
-    if (!memory) return NULL;
-    const size_t lead = (0 - (uintptr_t)memory) % bytes;
-    if (lead > 0) munmap(memory, lead);
-    munmap(memory + lead + bytes, bytes - lead);
-    return memory + lead;
-}
-
 static enum status map_slab(struct kv_pool *pool, struct slab **slab_out) {
-    struct slab *slab = map_aligned(pool->slab_bytes);
+    struct slab *slab = mapping_create(pool->slab_bytes, pool->slab_bytes);
     if (!slab)
         return FAIL(STATUS_NO_MEMORY,
                     "out of memory for keys and values: %zu bytes are in use, %zu more failed",
                     kv_pool_bytes_held(pool), pool->slab_bytes);
+    mapping_wish_huge_pages(slab, pool->slab_bytes);
     slab->pool = pool;
     for (int32_t page = 0; page < pool->slab_pages; page++)
         slab->pages[page].next_free = page + 1 < pool->slab_pages ? page + 1 : NO_PAGE;
@@ -171,7 +151,7 @@ static void retire_slab(struct kv_pool *pool, struct slab *slab) {
         pool->spare = slab;
         return;
     }
-    CHECK(munmap(slab, pool->slab_bytes) == 0);
+    mapping_destroy(slab, pool->slab_bytes);
     pool->n_slabs--;
 }
 

@@ -183,7 +183,10 @@ enum status model_shard_load(const struct model_file *file, const struct shard_m
     struct loader loader = {.shard = shard, .wanted = wanted, .reader = {.file = file, .kernels = kernels}};
     progress_begin(&loader.reader.progress, "loading", expected_bytes(shard), rank == 0);
     enum status status = arena_create("the model's weights", &shard->memory);
-    if (status == STATUS_OK) status = load_all(&loader, rank);
+    if (status == STATUS_OK) {
+        arena_use_huge_pages(shard->memory);
+        status = load_all(&loader, rank);
+    }
     progress_end(&loader.reader.progress);
     shard->bytes_read = loader.reader.bytes_read;
     if (status != STATUS_OK) {
