@@ -3,7 +3,7 @@
  * A row-parallel product (attention output, MLP down) has its summed dimension spread over the ranks. In
  * reproducible numerics every canonical block of that dimension is rounded to a fixed grid of int64, so
  * the sum is exact and the same for any rank count; in fast numerics the ranks' f32 products are summed
- * by MPI. See docs/numerics.md.
+ * as they are. See docs/numerics.md.
  *
  * Memory:  buffers come from the arena given to create.
  * Threads: main thread; OpenMP inside.
