@@ -45,14 +45,17 @@ static const char *commonest_type(const struct model_file *file) {
     return table.n > 0 ? table.types[commonest].name : "?";
 }
 
-static void describe(const struct model_file *file, struct bench_model *model) {
+static void describe(const struct model_file *file, enum dtype weights, struct bench_model *model) {
     const double n = (double)model->n_weights;
     snprintf(model->type, sizeof model->type, "%s %.2f%s %s",
              model_architecture_name(model_file_spec(file)->architecture), n >= 1e9 ? n / 1e9 : n / 1e6,
              n >= 1e9 ? "B" : "M", commonest_type(file));
+    const size_t used = strlen(model->type);
+    if (weights != DTYPE_COUNT)
+        snprintf(model->type + used, sizeof model->type - used, " as %s", dtype_layout(weights)->name);
 }
 
-enum status bench_model_read(const char *path, struct bench_model *model_out) {
+enum status bench_model_read(const char *path, enum dtype weights, struct bench_model *model_out) {
     struct model_file *file;
     TRY(model_file_open(path, &file));
     struct bench_model model = {0};
@@ -61,7 +64,7 @@ enum status bench_model_read(const char *path, struct bench_model *model_out) {
         model.bytes += (int64_t)tensor.bytes;
         model.n_weights += elements_of(&tensor);
     }
-    describe(file, &model);
+    describe(file, weights, &model);
     model_file_close(file);
     *model_out = model;
     return STATUS_OK;

@@ -60,11 +60,12 @@ static json_t *model_json(const struct bench_record *record) {
     const struct config *config = record->config;
     const char *kv_type = dtype_layout(config->kv_type)->name;
     const int n_batch = (int)record->engine->limits.max_tokens;
-    return json_pack("{s:o, s:s, s:I, s:I, s:i, s:i, s:s, s:s, s:s, s:i}", "model_filename",
+    const char *weights = config->weights == DTYPE_COUNT ? "file" : dtype_layout(config->weights)->name;
+    return json_pack("{s:o, s:s, s:I, s:I, s:s, s:i, s:i, s:s, s:s, s:s, s:i}", "model_filename",
                      json_lossy_text(config->model, strlen(config->model)), "model_type", record->model->type,
                      "model_size", (json_int_t)record->model->bytes, "model_n_params",
-                     (json_int_t)record->model->n_weights, "n_batch", n_batch, "n_ubatch", n_batch, "type_k",
-                     kv_type, "type_v", kv_type, "policy", record->choice.policy, "budget",
+                     (json_int_t)record->model->n_weights, "weights", weights, "n_batch", n_batch, "n_ubatch",
+                     n_batch, "type_k", kv_type, "type_v", kv_type, "policy", record->choice.policy, "budget",
                      (int)record->choice.budget);
 }
 

@@ -47,7 +47,7 @@ static enum status open_bench(struct bench *bench, const struct engine *engine) 
     const struct bench_options options = {
         .repetitions = config->repetitions, .warmup = config->warmup, .prefill_depth = config->prefill_depth};
     TRY(bench_plan_tests(config, engine->limits.context_length, &bench->tests, &bench->n_tests));
-    TRY(bench_model_read(config->model, &bench->model));
+    TRY(bench_model_read(config->model, config->weights, &bench->model));
     return bench_runner_create(engine, &options, &bench->runner);
 }
 
