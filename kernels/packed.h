@@ -11,10 +11,10 @@
  *               [8][PACKED_ROWS] bytes, the low 4 bits of each block's scale, and of its min above them
  *               [4][PACKED_ROWS] bytes, for two blocks each: the high 2 bits of scale, min, scale, min
  *   q6_k:       d [PACKED_ROWS] f16, scale [16][PACKED_ROWS] int8
- *   then for each of its eight blocks of QUANT_BLOCK columns
- *     word [4][PACKED_ROWS], nibbles as in q4_0
+ *   then for each of its eight blocks of QUANT_BLOCK columns, in the order in which they are read
  *     q5_k: word [PACKED_ROWS], bit g of its byte k = the fifth bit of column 4g + k
  *     q6_k: word [2][PACKED_ROWS], bits 2g of byte k of word p = the high bits of column 16p + 4g + k
+ *     word [4][PACKED_ROWS], nibbles as in q4_0
  * So sixteen rows advance together through memory that is read once, from end to end, in the same number of
  * bytes as ggml's blocks.
  *

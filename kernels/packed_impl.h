@@ -103,20 +103,20 @@ static inline float packed_min(const struct matrix *w, int64_t row, int64_t col)
 
 /* The integer that the scale multiplies. */
 static inline int packed_value(const struct matrix *w, int64_t row, int64_t col) {
-    const uint8_t *words = packed_record(w, row, col) + packed_head_bytes(w->dtype) +
+    const uint8_t *plane = packed_record(w, row, col) + packed_head_bytes(w->dtype) +
                            packed_block_of(w, col) * packed_block_bytes(w->dtype) + row % PACKED_ROWS * 4;
+    const uint8_t *words = plane + packed_high_bits(w->dtype) * PACKED_WORD_BYTES;
     const int64_t c = col % QUANT_BLOCK;
     if (w->dtype == DTYPE_Q8_0) return words[c / 4 * PACKED_WORD_BYTES + c % 4] - 128;
     const uint8_t byte = words[c % 16 / 4 * PACKED_WORD_BYTES + c % 4];
     const int nibble = c < 16 ? byte & 15 : byte >> 4;
-    const uint8_t *plane = words + PACKED_NIBBLE_BYTES + c % 4;
     switch (w->dtype) {
     case DTYPE_Q4_K:
         return nibble;
     case DTYPE_Q5_K:
-        return nibble | (plane[0] >> c / 4 & 1) << 4;
+        return nibble | (plane[c % 4] >> c / 4 & 1) << 4;
     case DTYPE_Q6_K:
-        return (nibble | (plane[c / 16 * PACKED_WORD_BYTES] >> c % 16 / 4 * 2 & 3) << 4) - 32;
+        return (nibble | (plane[c / 16 * PACKED_WORD_BYTES + c % 4] >> c % 16 / 4 * 2 & 3) << 4) - 32;
     default:
         return nibble - 8;
     }

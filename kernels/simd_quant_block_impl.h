@@ -22,17 +22,17 @@ struct quant_job {
 struct packed_block {
     const uint8_t *record;
     const uint8_t *words;
-    int index; /* in the record */
+    size_t index; /* in the record */
 };
 
 INLINE struct packed_block packed_block_at(enum dtype dtype, const struct quant_job *job,
                                            const uint8_t *panel, int64_t b) {
-    const int64_t block = job->first_block + b, n = packed_record_blocks(dtype);
-    const uint8_t *record = panel + (size_t)(block / n) * packed_record_bytes(dtype);
-    const int index = (int)(block % n);
+    const size_t block = (size_t)(job->first_block + b), n = (size_t)packed_record_blocks(dtype);
+    const uint8_t *record = panel + block / n * packed_record_bytes(dtype);
+    const size_t index = block % n;
     return (struct packed_block){
         .record = record,
-        .words = record + packed_head_bytes(dtype) + index * packed_block_bytes(dtype),
+        .words = record + packed_head_bytes(dtype) + index * (size_t)packed_block_bytes(dtype),
         .index = index,
     };
 }
@@ -40,11 +40,11 @@ INLINE struct packed_block packed_block_at(enum dtype dtype, const struct quant_
 /* Word g of the eight that a block has. */
 INLINE bytes64 block_word(enum dtype dtype, const uint8_t *words, int g) {
     if (dtype == DTYPE_Q8_0) return b64_load(words + g * PACKED_WORD_BYTES);
-    const bytes64 pair = b64_load(words + g % 4 * PACKED_WORD_BYTES);
-    const bytes64 nibbles = g < 4 ? b64_low_nibbles(pair) : b64_high_nibbles(pair);
     const int n = packed_high_bits(dtype);
+    const bytes64 pair = b64_load(words + (n + g % 4) * PACKED_WORD_BYTES);
+    const bytes64 nibbles = g < 4 ? b64_low_nibbles(pair) : b64_high_nibbles(pair);
     if (n == 0) return nibbles;
-    const bytes64 plane = b64_load(words + PACKED_NIBBLE_BYTES + g * n / 8 * PACKED_WORD_BYTES);
+    const bytes64 plane = b64_load(words + g * n / 8 * PACKED_WORD_BYTES);
     return b64_with_bits(nibbles, plane, g * n % 8, n == 1 ? 0x10 : 0x30);
 }
 
@@ -102,12 +102,13 @@ INLINE vec16 part_scales(enum dtype dtype, const struct packed_block *block, siz
     const uint8_t *record = block->record + panel;
     const vec16 d = v16_load_f16(record);
     if (dtype == DTYPE_Q6_K)
-        return v16_mul(d, v16_load_i8(record + Q6_K_SCALES + (2 * block->index + part) * PACKED_ROWS));
+        return v16_mul(d,
+                       v16_load_i8(record + Q6_K_SCALES + (2 * block->index + (size_t)part) * PACKED_ROWS));
     if (!packed_has_mins(dtype)) return d;
     vec16 scales;
     v16_load_six_bits(record + K_SCALES_LOW + block->index * PACKED_ROWS,
-                      record + K_SCALES_HIGH + block->index / 2 * PACKED_ROWS, block->index % 2 * 4, &scales,
-                      mins);
+                      record + K_SCALES_HIGH + block->index / 2 * PACKED_ROWS, (int)(block->index % 2) * 4,
+                      &scales, mins);
     *mins = v16_mul(v16_load_f16(record + PACKED_SCALE_BYTES), *mins);
     return v16_mul(d, scales);
 }

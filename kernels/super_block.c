@@ -93,14 +93,7 @@ static void pack_scales(const struct super_block *block, int64_t row, uint8_t *r
     }
 }
 
-/* A block's four words of nibbles … */
-static void pack_nibbles(const uint8_t *values, uint8_t *words) {
-    for (int i = 0; i < QUANT_BLOCK / 2; i++)
-        words[i / 4 * PACKED_ROWS * 4 + i % 4] =
-            (uint8_t)((values[i] & 15) | (values[i + QUANT_BLOCK / 2] & 15) << 4);
-}
-
-/* … and the planes of their high bits: of n bits each, so that 8 / n words of columns share a plane. */
+/* A block's planes of high bits: of n bits each, so that 8 / n words of columns share a plane … */
 static void pack_planes(const uint8_t *values, int n, uint8_t *planes) {
     for (int p = 0; p < n; p++, values += QUANT_BLOCK / n)
         for (int k = 0; k < 4; k++) {
@@ -109,6 +102,13 @@ static void pack_planes(const uint8_t *values, int n, uint8_t *planes) {
                 byte |= values[4 * g + k] >> 4 << g * n;
             planes[p * PACKED_ROWS * 4 + k] = (uint8_t)byte;
         }
+}
+
+/* … and its four words of nibbles. */
+static void pack_nibbles(const uint8_t *values, uint8_t *words) {
+    for (int i = 0; i < QUANT_BLOCK / 2; i++)
+        words[i / 4 * PACKED_ROWS * 4 + i % 4] =
+            (uint8_t)((values[i] & 15) | (values[i + QUANT_BLOCK / 2] & 15) << 4);
 }
 
 void super_block_pack(enum dtype dtype, const uint8_t *source, int64_t row, uint8_t *record) {
@@ -122,9 +122,10 @@ void super_block_pack(enum dtype dtype, const uint8_t *source, int64_t row, uint
         memcpy(record + PACKED_SCALE_BYTES + row * 2, &block.min_d, 2);
         pack_scales(&block, row, record);
     }
-    uint8_t *words = record + packed_head_bytes(dtype) + row * 4;
-    for (int i = 0; i < SUPER_BLOCK; i += QUANT_BLOCK, words += packed_block_bytes(dtype)) {
-        pack_nibbles(block.values + i, words);
-        pack_planes(block.values + i, packed_high_bits(dtype), words + PACKED_NIBBLE_BYTES);
+    const int n_planes = packed_high_bits(dtype);
+    uint8_t *planes = record + packed_head_bytes(dtype) + row * 4;
+    for (int i = 0; i < SUPER_BLOCK; i += QUANT_BLOCK, planes += packed_block_bytes(dtype)) {
+        pack_planes(block.values + i, n_planes, planes);
+        pack_nibbles(block.values + i, planes + n_planes * PACKED_WORD_BYTES);
     }
 }
