@@ -35,10 +35,11 @@ static void add_fifth_bits(const uint8_t *bits, uint8_t *values) {
  * bits. */
 static void read_six_bits(const uint8_t *nibbles, const uint8_t *bits, uint8_t *values) {
     for (int i = 0; i < SUPER_BLOCK; i += 128, nibbles += 64, bits += 32)
-        for (int j = 0; j < 128; j++) {
-            const uint8_t nibble = j < 64 ? nibbles[j] & 15 : nibbles[j - 64] >> 4;
-            values[i + j] = (uint8_t)(nibble | (bits[j % 32] >> j / 32 * 2 & 3) << 4);
-        }
+        for (int quarter = 0; quarter < 4; quarter++)
+            for (int j = 0; j < 32; j++) {
+                const int nibble = nibbles[quarter % 2 * 32 + j] >> quarter / 2 * 4 & 15;
+                values[i + quarter * 32 + j] = (uint8_t)(nibble | (bits[j] >> quarter * 2 & 3) << 4);
+            }
 }
 
 void super_block_read(enum dtype dtype, const uint8_t *source, struct super_block *block) {
@@ -93,22 +94,30 @@ static void pack_scales(const struct super_block *block, int64_t row, uint8_t *r
     }
 }
 
+/* Four values at once: no shift below moves a bit into the next byte. */
+static uint32_t word_of(const uint8_t *values) {
+    uint32_t word;
+    memcpy(&word, values, sizeof word);
+    return word;
+}
+
 /* A block's planes of high bits: of n bits each, so that 8 / n words of columns share a plane … */
 static void pack_planes(const uint8_t *values, int n, uint8_t *planes) {
-    for (int p = 0; p < n; p++, values += QUANT_BLOCK / n)
-        for (int k = 0; k < 4; k++) {
-            int byte = 0;
-            for (int g = 0; g < 8 / n; g++)
-                byte |= values[4 * g + k] >> 4 << g * n;
-            planes[p * PACKED_ROWS * 4 + k] = (uint8_t)byte;
-        }
+    for (int p = 0; p < n; p++, values += QUANT_BLOCK / n) {
+        uint32_t plane = 0;
+        for (int g = 0; g < 8 / n; g++)
+            plane |= (word_of(values + 4 * g) >> 4 & 0x03030303) << g * n;
+        memcpy(planes + p * PACKED_WORD_BYTES, &plane, sizeof plane);
+    }
 }
 
 /* … and its four words of nibbles. */
 static void pack_nibbles(const uint8_t *values, uint8_t *words) {
-    for (int i = 0; i < QUANT_BLOCK / 2; i++)
-        words[i / 4 * PACKED_ROWS * 4 + i % 4] =
-            (uint8_t)((values[i] & 15) | (values[i + QUANT_BLOCK / 2] & 15) << 4);
+    for (int g = 0; g < 4; g++, values += 4) {
+        const uint32_t low = word_of(values) & 0x0f0f0f0f;
+        const uint32_t word = low | (word_of(values + QUANT_BLOCK / 2) & 0x0f0f0f0f) << 4;
+        memcpy(words + g * PACKED_WORD_BYTES, &word, sizeof word);
+    }
 }
 
 void super_block_pack(enum dtype dtype, const uint8_t *source, int64_t row, uint8_t *record) {
