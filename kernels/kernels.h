@@ -108,8 +108,8 @@ struct kernels {
                   int64_t scores_stride);
 
     /* The same scores, bit for bit, for so many queries that it pays to turn the keys on their side first:
-     * columns[i / 16, d, i % 16] = keys[i][d], columns [ceil(n / 16), head_dim, 16]. Up to the next multiple of
-     * 16, columns behind n are zeros, and scores behind n are overwritten. */
+     * columns[i / 16, d, i % 16] = keys[i][d], columns [ceil(n / 16), head_dim, 16]. Up to the next multiple
+     * of 16, columns behind n are zeros, and scores behind n are overwritten. */
     void (*turn_keys)(const void *const *keys, enum dtype dtype, int64_t n, int64_t head_dim, float *columns);
     void (*score_columns)(const float *q, int64_t n_queries, const float *columns, int64_t n,
                           int64_t head_dim, float scale, float *scores, int64_t scores_stride);

@@ -25,7 +25,7 @@ struct panel {
 /* A tile's loops are unrolled by request: only where every index is a constant do its lanes stay in
  * registers. */
 
-/* tile_add for the columns that are left of pairs. Quantised blocks leave none. */
+/* tile_add for the columns that are left of pairs. */
 INLINE void tile_add_rest(int n_tokens, enum dtype dtype, const uint8_t *const *rows, size_t offset,
                           const float *x, int64_t x_stride, int64_t n, vec16 *lanes) {
     for (int64_t i = 0; i < n; i += LANES, offset += half_pair_bytes(dtype)) {
@@ -60,8 +60,7 @@ INLINE void tile_add(int n_tokens, enum dtype dtype, const uint8_t *const *rows,
                 *sum = v16_fma(w[1], v16_load(v + LANES), *sum);
             }
         }
-    if (dtype != DTYPE_Q8_0 && dtype != DTYPE_Q4_0 && i < n)
-        tile_add_rest(n_tokens, dtype, rows, offset, x + i, x_stride, n - i, lanes);
+    if (i < n) tile_add_rest(n_tokens, dtype, rows, offset, x + i, x_stride, n - i, lanes);
 }
 
 /* panel_dots with the number of tokens and the type as constants. */
@@ -91,12 +90,6 @@ INLINE void panel_dots_for(int n_tokens, const struct panel *panel, int64_t begi
         return;
     case DTYPE_BF16:
         panel_dots_as(n_tokens, DTYPE_BF16, panel, begin, end, dots);
-        return;
-    case DTYPE_Q8_0:
-        panel_dots_as(n_tokens, DTYPE_Q8_0, panel, begin, end, dots);
-        return;
-    case DTYPE_Q4_0:
-        panel_dots_as(n_tokens, DTYPE_Q4_0, panel, begin, end, dots);
         return;
     default:
         panel_dots_as(n_tokens, DTYPE_F32, panel, begin, end, dots);

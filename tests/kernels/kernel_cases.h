@@ -30,7 +30,7 @@ void draw_floats(struct draw *draw, enum flavour flavour, int64_t n, float *x);
 void draw_weights(struct draw *draw, enum flavour flavour, enum dtype dtype, int64_t n, uint8_t *data);
 
 /* The types whose rows the products of floats take: those before this one. */
-#define UNPACKED_DTYPES DTYPE_Q4_K
+#define FLOAT_DTYPES DTYPE_Q8_0
 
 /* malloc that ends the test instead of failing. */
 void *must_have(size_t bytes);

@@ -71,7 +71,7 @@ static void compare_sets(const struct matmul_case *c, int64_t row_begin, int64_t
 static void sets_equal_ref(void **state) {
     (void)state;
     struct draw draw = {.seed = 1};
-    for (enum dtype dtype = 0; dtype < UNPACKED_DTYPES; dtype++)
+    for (enum dtype dtype = 0; dtype < FLOAT_DTYPES; dtype++)
         for (enum flavour flavour = 0; flavour < FLAVOUR_COUNT; flavour++)
             for (int i = 0; i < 12; i++) {
                 const int64_t rows = draw_between(&draw, 1, 21), n_tokens = draw_between(&draw, 1, 7);
@@ -88,7 +88,7 @@ static void sets_equal_ref(void **state) {
 static void long_rows_and_batches_equal_ref(void **state) {
     (void)state;
     struct draw draw = {.seed = 2};
-    for (enum dtype dtype = 0; dtype < UNPACKED_DTYPES; dtype++) {
+    for (enum dtype dtype = 0; dtype < FLOAT_DTYPES; dtype++) {
         const int64_t block = dtype_layout(dtype)->block_elements;
         const int64_t shapes[][2] = {{512, 3}, {512 + block, 5}, {1024, 1}, {1536 + 3 * block, 2}, {64, 131}};
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
@@ -103,7 +103,7 @@ static void long_rows_and_batches_equal_ref(void **state) {
 static void rows_and_tokens_may_be_split(void **state) {
     (void)state;
     struct draw draw = {.seed = 3};
-    for (enum dtype dtype = 0; dtype < UNPACKED_DTYPES; dtype++) {
+    for (enum dtype dtype = 0; dtype < FLOAT_DTYPES; dtype++) {
         struct matmul_case c = case_create(&draw, dtype, FLAVOUR_PLAIN, 23, 544, 9);
         for (int level = 0; level <= vector_levels(); level++) {
             const struct kernels *kernels = kernels_at_level(level);
@@ -129,7 +129,7 @@ static void rows_and_tokens_may_be_split(void **state) {
 static void ref_is_within_its_bound(void **state) {
     (void)state;
     struct draw draw = {.seed = 4};
-    for (enum dtype dtype = 0; dtype < UNPACKED_DTYPES; dtype++) {
+    for (enum dtype dtype = 0; dtype < FLOAT_DTYPES; dtype++) {
         const int64_t cols = draw_cols(&draw, dtype, 2000);
         struct matmul_case c = case_create(&draw, dtype, FLAVOUR_PLAIN, 6, cols, 3);
         float *y = new_y(&c), *row = must_have((size_t)cols * sizeof(float));
