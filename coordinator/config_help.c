@@ -39,8 +39,8 @@ static const struct command_text texts[] = {
              "Times reading a prompt (ppN) and generating (tgN) as llama-bench does, with random tokens.\n"
              "Numbers may be lists and ranges: 1,2  1-4  0-1024+256  512-32768*2. So may --policy (a list),\n"
              "--budget and --threads: each choice gets an engine of its own. A test's share is what it\n"
-             "reads, weights and attended keys and values, of what all threads together can read from\n"
-             "memory; that is measured before and after each test. Resident memory is the rank's that has\n"
+             "reads, weights and attended keys and values, of what all threads together reach when they\n"
+             "only read the weights; that is measured before and after each test. Resident memory is the rank's that has\n"
              "most, and what it has beyond weights and KV pages in use. Unless -c says otherwise the context\n"
              "is as long as the tests need.",
          .examples =

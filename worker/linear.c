@@ -6,12 +6,10 @@
 #include "base/check.h"
 #include "worker/threads.h"
 
-/* Pieces are multiples of this many rows: whole tiles and panels of the kernels. */
-enum { ROW_GROUP = PACKED_ROWS };
-
-/* Where a thread is in its own part of the pieces. Each has a cache line to itself. */
+/* A thread's part of the panels, and how many pieces of it were taken. Each has a cache line to itself. */
 struct share {
-    _Alignas(ARENA_ALIGNMENT) int64_t next, end;
+    _Alignas(ARENA_ALIGNMENT) int64_t next_piece;
+    int64_t begin, end;
 };
 
 struct linear {
@@ -60,77 +58,95 @@ static void quantize_input(struct linear *linear) {
     linear->is_quantized = true;
 }
 
-/* Rows [begin, end) of one of the matrices of a call. */
-struct piece {
-    const struct matrix *w;
-    float *y;
+/* Panels [begin, end), counted through all matrices of a call. */
+struct range {
     int64_t begin, end;
 };
 
 struct work {
     const struct linear_product *products;
     int32_t n_products;
-    int64_t piece_rows; /* a multiple of ROW_GROUP */
-    int64_t n_pieces;
+    int64_t n_panels;
+    int64_t piece_panels;
 };
-
-static int64_t pieces_of(const struct matrix *w, int64_t piece_rows) {
-    return (w->rows + piece_rows - 1) / piece_rows;
-}
-
-static struct piece piece_at(const struct work *work, int64_t index) {
-    const struct linear_product *product = work->products;
-    for (int64_t n; index >= (n = pieces_of(product->w, work->piece_rows)); product++)
-        index -= n;
-    const int64_t begin = index * work->piece_rows, end = begin + work->piece_rows;
-    return (struct piece){product->w, product->y, begin, end < product->w->rows ? end : product->w->rows};
-}
 
 /* One token reads weights once: small pieces, so that threads end together. Several go over them again and
  * again, and then as many rows as the kernels keep in the cache save reads of x. */
 static struct work divide(const struct linear *linear, const struct linear_product *products,
                           int32_t n_products) {
-    const int64_t row_bytes = linear->cols * dtype_layout(products->w->dtype)->block_bytes /
-                                  dtype_layout(products->w->dtype)->block_elements +
-                              1;
-    const int64_t groups = (linear->n_tokens == 1 ? 64 : 256) * 1024 / (row_bytes * ROW_GROUP);
-    struct work work = {
-        .products = products, .n_products = n_products, .piece_rows = (groups + 1) * ROW_GROUP};
+    const struct dtype_layout *layout = dtype_layout(products->w->dtype);
+    const int64_t row_bytes = linear->cols * layout->block_bytes / layout->block_elements + 1;
+    const int64_t piece_bytes = (linear->n_tokens == 1 ? 64 : 256) * 1024;
+    struct work work = {.products = products,
+                        .n_products = n_products,
+                        .piece_panels = 1 + piece_bytes / (row_bytes * PACKED_ROWS)};
     for (int32_t i = 0; i < n_products; i++)
-        work.n_pieces += pieces_of(products[i].w, work.piece_rows);
+        work.n_panels += packed_panels(products[i].w->rows);
     return work;
+}
+
+/* Every thread has a contiguous part, near to it in memory. Its first piece is most of it, as an
+ * uninterrupted stream is read fastest. */
+static struct range piece_at(const struct work *work, const struct share *share, int64_t index) {
+    const int64_t first = (share->end - share->begin) * 3 / 4;
+    struct range piece = {share->begin, share->begin + first};
+    if (index > 0) {
+        piece.begin = share->begin + first + (index - 1) * work->piece_panels;
+        piece.end = piece.begin + work->piece_panels;
+    }
+    if (piece.end > share->end) piece.end = share->end;
+    return piece;
 }
 
 static void deal(struct linear *linear, const struct work *work) {
     for (int64_t i = 0; i < linear->n_threads; i++)
-        linear->shares[i] = (struct share){.next = work->n_pieces * i / linear->n_threads,
-                                           .end = work->n_pieces * (i + 1) / linear->n_threads};
+        linear->shares[i] = (struct share){.next_piece = 0,
+                                           .begin = work->n_panels * i / linear->n_threads,
+                                           .end = work->n_panels * (i + 1) / linear->n_threads};
 }
 
-/* The next piece of this thread's own part, which lies in the memory near it; then of those that others have
- * not come to. -1: none is left. */
-static int64_t take_piece(struct linear *linear) {
+/* The next piece of this thread's own part; then of those that others have not come to. False: none is left.
+ */
+static bool take_piece(struct linear *linear, const struct work *work, struct range *piece_out) {
     for (int64_t i = 0; i < linear->n_threads; i++) {
         struct share *share = &linear->shares[(omp_get_thread_num() + i) % linear->n_threads];
-        if (__atomic_load_n(&share->next, __ATOMIC_RELAXED) >= share->end) continue;
-        const int64_t index = __atomic_fetch_add(&share->next, 1, __ATOMIC_RELAXED);
-        if (index < share->end) return index;
+        const int64_t seen = __atomic_load_n(&share->next_piece, __ATOMIC_RELAXED);
+        if (seen > 0 && piece_at(work, share, seen).begin >= share->end) continue;
+        *piece_out = piece_at(work, share, __atomic_fetch_add(&share->next_piece, 1, __ATOMIC_RELAXED));
+        if (piece_out->begin < piece_out->end) return true;
+        i--; /* empty, or another was faster: there may be one more */
     }
-    return -1;
+    return false;
+}
+
+/* What a piece has of the matrix whose first panel is first_panel: its rows. */
+static struct range rows_of(const struct matrix *w, int64_t first_panel, struct range piece) {
+    struct range rows = {(piece.begin - first_panel) * PACKED_ROWS, (piece.end - first_panel) * PACKED_ROWS};
+    if (rows.begin < 0) rows.begin = 0;
+    if (rows.end > w->rows) rows.end = w->rows;
+    return rows;
 }
 
 static int64_t multiply_adds(const struct linear *linear, const struct work *work) {
-    return work->n_pieces * work->piece_rows * linear->cols * linear->n_tokens;
+    return work->n_panels * PACKED_ROWS * linear->cols * linear->n_tokens;
 }
 
-static void multiply(const struct linear *linear, const struct piece *piece) {
-    const struct matrix *w = piece->w;
+static void multiply(const struct linear *linear, const struct matrix *w, struct range rows, float *y) {
+    if (rows.begin >= rows.end) return;
     if (packed_dtype(w->dtype))
-        linear->kernels->matmul_quantized(w, piece->begin, piece->end, &linear->q8, linear->n_tokens,
-                                          piece->y, w->rows);
+        linear->kernels->matmul_quantized(w, rows.begin, rows.end, &linear->q8, linear->n_tokens, y, w->rows);
     else
-        linear->kernels->matmul(w, piece->begin, piece->end, linear->x, linear->cols, linear->n_tokens,
-                                piece->y, w->rows);
+        linear->kernels->matmul(w, rows.begin, rows.end, linear->x, linear->cols, linear->n_tokens, y,
+                                w->rows);
+}
+
+static void multiply_piece(const struct linear *linear, const struct work *work, struct range piece) {
+    int64_t first_panel = 0;
+    for (int32_t i = 0; i < work->n_products; i++) {
+        const struct linear_product *product = &work->products[i];
+        multiply(linear, product->w, rows_of(product->w, first_panel, piece), product->y);
+        first_panel += packed_panels(product->w->rows);
+    }
 }
 
 void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products) {
@@ -141,20 +157,17 @@ void linear_run(struct linear *linear, const struct linear_product *products, in
     const struct work work = divide(linear, products, n_products);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
-    for (int64_t index; (index = take_piece(linear)) >= 0;) {
-        const struct piece piece = piece_at(&work, index);
-        multiply(linear, &piece);
-    }
+    for (struct range piece; take_piece(linear, &work, &piece);)
+        multiply_piece(linear, &work, piece);
 }
 
-static void multiply_exact(const struct linear *linear, const struct piece *piece, int64_t block,
-                           const float *scale, int64_t *sums, int64_t *bad) {
-    const struct matrix *w = piece->w;
+static void multiply_exact(const struct linear *linear, const struct matrix *w, struct range rows,
+                           int64_t block, const float *scale, int64_t *sums, int64_t *bad) {
     if (packed_dtype(w->dtype))
-        linear->kernels->matmul_quantized_exact(w, piece->begin, piece->end, block, &linear->q8, scale,
+        linear->kernels->matmul_quantized_exact(w, rows.begin, rows.end, block, &linear->q8, scale,
                                                 linear->n_tokens, sums, w->rows, bad);
     else
-        linear->kernels->matmul_exact(w, piece->begin, piece->end, block, linear->x, linear->cols, scale,
+        linear->kernels->matmul_exact(w, rows.begin, rows.end, block, linear->x, linear->cols, scale,
                                       linear->n_tokens, sums, w->rows, bad);
 }
 
@@ -162,12 +175,9 @@ void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t blo
                       int64_t *sums, int64_t *bad) {
     DCHECK(w->cols == linear->cols);
     if (packed_dtype(w->dtype)) quantize_input(linear);
-    const struct linear_product product = {w, NULL};
-    const struct work work = divide(linear, &product, 1);
+    const struct work work = divide(linear, &(struct linear_product){w, NULL}, 1);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
-    for (int64_t index; (index = take_piece(linear)) >= 0;) {
-        const struct piece piece = piece_at(&work, index);
-        multiply_exact(linear, &piece, block, scale, sums, bad);
-    }
+    for (struct range piece; take_piece(linear, &work, &piece);)
+        multiply_exact(linear, w, rows_of(w, 0, piece), block, scale, sums, bad);
 }

@@ -1,4 +1,6 @@
 /* What `bench` asks of a rank beside steps: a long context without reading it, memory and traffic. */
+#include <stdlib.h>
+
 #include "base/process_memory.h"
 #include "worker/fill.h"
 #include "worker/traffic.h"
@@ -32,6 +34,16 @@ void measure_count_layer(struct worker *worker, int32_t layer) {
     worker->traffic.kv_bytes_read += traffic_kv_read(&traffic, layer);
     if (layer == 0)
         worker->traffic.weight_bytes_read += traffic_weights_read(worker->shard, worker->batch.n_rows);
+}
+
+enum status measure_read(struct worker *worker, double *bytes_per_second_out) {
+    const int64_t n = traffic_matrices(worker->shard, NULL);
+    struct memory_region *matrices = calloc((size_t)n + 1, sizeof *matrices);
+    if (!matrices) return FAIL(STATUS_NO_MEMORY, "out of memory for a list of %lld matrices", (long long)n);
+    traffic_matrices(worker->shard, matrices);
+    const enum status status = memory_read_measure(worker->comm, matrices, n, bytes_per_second_out);
+    free(matrices);
+    return status;
 }
 
 void measure_report(struct worker *worker, struct rank_report *reports) {

@@ -1,61 +1,53 @@
 #include "worker/memory_read.h"
 
 #include <omp.h>
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 
+#include "base/mapping.h"
 #include "base/timer.h"
+#include "cluster/allreduce.h"
 
 enum { N_PASSES = 5, LINE_WORDS = 8 };
-static const size_t HOST_BYTES = (size_t)1 << 29;
+static const size_t LINE_BYTES = LINE_WORDS * sizeof(uint64_t);
+static const size_t HOST_BYTES = (size_t)1 << 29; /* far beyond any cache */
 
-/* This thread's part of the buffer, in whole cache lines. */
-static uint64_t *part_of_thread(uint64_t *words, size_t n_words, size_t *n_out) {
-    const size_t lines = n_words / LINE_WORDS;
+struct part {
+    const uint64_t *words;
+    size_t n;
+};
+
+/* This thread's part of a region, in whole cache lines. */
+static struct part part_of_thread(const struct memory_region *region) {
+    const size_t lines = region->bytes / LINE_BYTES;
     const size_t thread = (size_t)omp_get_thread_num(), n_threads = (size_t)omp_get_num_threads();
     const size_t begin = lines * thread / n_threads, end = lines * (thread + 1) / n_threads;
-    *n_out = (end - begin) * LINE_WORDS;
-    return words + begin * LINE_WORDS;
+    return (struct part){(const uint64_t *)region->data + begin * LINE_WORDS, (end - begin) * LINE_WORDS};
 }
 
-/* Written by the thread that will read it, so that it lies near. */
-static void touch(uint64_t *words, size_t n_words) {
-#pragma omp parallel
-    {
-        size_t n;
-        uint64_t *part = part_of_thread(words, n_words, &n);
-        memset(part, 1, n * sizeof *part);
-    }
-}
-
-static uint64_t sum_of(const uint64_t *words, size_t n) {
+static uint64_t sum_of(struct part part) {
     uint64_t sums[LINE_WORDS] = {0}, sum = 0;
-    for (size_t i = 0; i < n; i += LINE_WORDS)
+    for (size_t i = 0; i < part.n; i += LINE_WORDS)
         for (size_t j = 0; j < LINE_WORDS; j++)
-            sums[j] += words[i + j];
+            sums[j] += part.words[i + j];
     for (size_t j = 0; j < LINE_WORDS; j++)
         sum += sums[j];
     return sum;
 }
 
-static uint64_t read_all(uint64_t *words, size_t n_words) {
+static uint64_t read_all(const struct memory_region *regions, int64_t n_regions) {
     uint64_t sum = 0;
 #pragma omp parallel reduction(+ : sum)
-    {
-        size_t n;
-        const uint64_t *part = part_of_thread(words, n_words, &n);
-        sum += sum_of(part, n);
-    }
+    for (int64_t i = 0; i < n_regions; i++)
+        sum += sum_of(part_of_thread(&regions[i]));
     return sum;
 }
 
 /* The sum is kept so that no compiler leaves the reading out. */
-static double time_pass(struct comm *comm, uint64_t *words, size_t n_words) {
+static double time_pass(struct comm *comm, const struct memory_region *regions, int64_t n_regions) {
     comm_barrier(comm);
     const double begin = timer_seconds();
-    volatile uint64_t sum = read_all(words, n_words);
+    volatile uint64_t sum = read_all(regions, n_regions);
     comm_barrier(comm);
     (void)sum;
     return timer_seconds() - begin;
@@ -66,24 +58,56 @@ static int compare_doubles(const void *a, const void *b) {
     return (x > y) - (x < y);
 }
 
-static double median_of(double seconds[N_PASSES]) {
+static double median_seconds(struct comm *comm, const struct memory_region *regions, int64_t n_regions) {
+    double seconds[N_PASSES];
+    for (int pass = 0; pass < N_PASSES; pass++)
+        seconds[pass] = time_pass(comm, regions, n_regions);
     qsort(seconds, N_PASSES, sizeof *seconds, compare_doubles);
     return seconds[N_PASSES / 2];
 }
 
-enum status memory_read_measure(struct comm *comm, double *bytes_per_second_out) {
-    const size_t line = LINE_WORDS * sizeof(uint64_t);
-    const size_t bytes = HOST_BYTES / (size_t)comm_ranks_on_this_host(comm) / line * line;
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (memory == MAP_FAILED)
-        return FAIL(STATUS_NO_MEMORY, "out of memory: %zu bytes to measure how fast they are read", bytes);
-    (void)madvise(memory, bytes, MADV_HUGEPAGE); /* a wish */
-    touch(memory, bytes / sizeof(uint64_t));
-    double seconds[N_PASSES];
-    for (int pass = 0; pass < N_PASSES; pass++)
-        seconds[pass] = time_pass(comm, memory, bytes / sizeof(uint64_t));
-    munmap(memory, bytes);
-    const double median = median_of(seconds);
-    *bytes_per_second_out = median > 0 ? (double)bytes * comm_size(comm) / median : 0;
+/* Written by the thread that will read it, so that it lies near. */
+static void touch(const struct memory_region *region) {
+#pragma omp parallel
+    {
+        const struct part part = part_of_thread(region);
+        memset((void *)(uintptr_t)part.words, 1, part.n * sizeof *part.words);
+    }
+}
+
+static enum status create_buffer(struct comm *comm, struct memory_region *buffer) {
+    const size_t ranks = (size_t)comm_ranks_on_this_host(comm);
+    buffer->bytes = (HOST_BYTES / ranks + MAPPING_HUGE_PAGE - 1) / MAPPING_HUGE_PAGE * MAPPING_HUGE_PAGE;
+    void *memory = mapping_create(buffer->bytes, MAPPING_HUGE_PAGE);
+    if (!memory)
+        return FAIL(STATUS_NO_MEMORY, "out of memory: %zu bytes to measure how fast they are read",
+                    buffer->bytes);
+    mapping_wish_huge_pages(memory, buffer->bytes);
+    buffer->data = memory;
+    touch(buffer);
+    return STATUS_OK;
+}
+
+static int64_t bytes_of(const struct memory_region *regions, int64_t n_regions) {
+    int64_t bytes = 0;
+    for (int64_t i = 0; i < n_regions; i++)
+        bytes += (int64_t)regions[i].bytes;
+    return bytes;
+}
+
+enum status memory_read_measure(struct comm *comm, const struct memory_region *weights, int64_t n_weights,
+                                double *bytes_per_second_out) {
+    struct memory_region buffer = {NULL, 0};
+    int64_t bytes = bytes_of(weights, n_weights);
+    if (bytes * comm_ranks_on_this_host(comm) < (int64_t)HOST_BYTES / 2) {
+        TRY(create_buffer(comm, &buffer));
+        weights = &buffer;
+        n_weights = 1;
+        bytes = (int64_t)buffer.bytes;
+    }
+    const double seconds = median_seconds(comm, weights, n_weights);
+    if (buffer.data) mapping_destroy((void *)(uintptr_t)buffer.data, buffer.bytes);
+    allreduce_sum_i64(comm, &bytes, 1);
+    *bytes_per_second_out = seconds > 0 ? (double)bytes / seconds : 0;
     return STATUS_OK;
 }

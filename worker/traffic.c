@@ -85,3 +85,38 @@ int64_t traffic_kv_read(const struct kv_traffic *traffic, int32_t layer) {
     }
     return 2 * n_tokens * traffic->row_bytes;
 }
+
+/* A list that only counts where there is no room. */
+struct region_list {
+    struct memory_region *regions;
+    int64_t n;
+};
+
+static void list_matrix(const struct matrix *matrix, struct region_list *list) {
+    const int64_t bytes = matrix_bytes(matrix);
+    if (bytes == 0) return;
+    if (list->regions) list->regions[list->n] = (struct memory_region){matrix->data, (size_t)bytes};
+    list->n++;
+}
+
+static void list_mlp(const struct mlp_shard *mlp, struct region_list *list) {
+    list_matrix(&mlp->gate, list);
+    list_matrix(&mlp->up, list);
+    list_matrix(&mlp->down, list);
+}
+
+int64_t traffic_matrices(const struct model_shard *shard, struct memory_region *regions_out) {
+    struct region_list list = {.regions = regions_out};
+    for (int32_t i = 0; i < shard->spec->n_layers; i++) {
+        const struct layer_shard *layer = &shard->layers[i];
+        list_matrix(&layer->q, &list);
+        list_matrix(&layer->k, &list);
+        list_matrix(&layer->v, &list);
+        list_matrix(&layer->o, &list);
+        if (!layer->experts) list_mlp(&layer->mlp, &list);
+        for (int32_t expert = 0; layer->experts && expert < shard->spec->n_experts; expert++)
+            list_mlp(&layer->experts[expert], &list);
+    }
+    list_matrix(&shard->output, &list);
+    return list.n;
+}

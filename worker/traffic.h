@@ -10,10 +10,14 @@
 
 #include "kvshard/kv_policy.h"
 #include "worker/batch.h"
+#include "worker/memory_read.h"
 #include "worker/model_shard.h"
 
 /* All that this rank keeps. */
 int64_t traffic_weights_held(const struct model_shard *shard);
+
+/* The matrices among them, one after the other; returns how many. `regions_out` NULL: only counts. */
+int64_t traffic_matrices(const struct model_shard *shard, struct memory_region *regions_out);
 
 /* What a step of n_rows tokens reads: everything once, a row of the embedding for each token and the experts
  * that they use, as if no two tokens shared one. */

@@ -339,7 +339,7 @@ enum status worker_serve(struct worker *worker) {
             end_job_on_failure(worker, measure_fill(worker, &plan->fill));
             break;
         case STEP_READ:
-            end_job_on_failure(worker, memory_read_measure(worker->comm, &(double){0}));
+            end_job_on_failure(worker, measure_read(worker, &(double){0}));
             break;
         case STEP_REPORT:
             measure_report(worker, NULL);
@@ -384,7 +384,7 @@ static enum status engine_fill_kv(void *self, struct step_fill fill) {
 static enum status engine_read_memory(void *self, double *bytes_per_second_out) {
     struct worker *worker = self;
     TRY(send_plan(worker, (struct step_plan){.kind = STEP_READ}));
-    end_job_on_failure(worker, memory_read_measure(worker->comm, bytes_per_second_out));
+    end_job_on_failure(worker, measure_read(worker, bytes_per_second_out));
     return STATUS_OK;
 }
 

@@ -73,5 +73,8 @@ NODISCARD enum status measure_fill(struct worker *worker, const struct step_fill
 /* Adds what the layer, whose attention is done, reads for the decode tokens of the step. Local. */
 void measure_count_layer(struct worker *worker, int32_t layer);
 
+/* How fast the ranks read their weights; collective. */
+NODISCARD enum status measure_read(struct worker *worker, double *bytes_per_second_out);
+
 /* Gathers all ranks' reports [comm_size] on rank 0 (NULL elsewhere) and begins to count anew. Collective. */
 void measure_report(struct worker *worker, struct rank_report *reports);
