@@ -91,7 +91,8 @@ static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_ma
     const struct shard_range cols = by_columns ? part : (struct shard_range){0, tensor->cols};
     const int64_t rows = by_columns ? tensor->rows : shard_range_size(part);
     const int64_t unit = dealing.columns ? column_unit(map, dealing.dimension) : tensor->cols;
-    const enum dtype dtype = dealing.vector ? DTYPE_F32 : held_dtype(role, tensor->dtype, weights, unit);
+    const enum dtype dtype =
+        dealing.vector ? DTYPE_F32 : held_dtype(role, tensor->dtype, weights, tensor->cols, unit);
     const int64_t held_cols = dtype_round_up(dtype, cols.end) - dtype_round_down(dtype, cols.begin);
     return held_rows(dtype, rows) * (int64_t)dtype_bytes(dtype, held_cols);
 }

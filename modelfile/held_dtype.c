@@ -15,10 +15,13 @@ static bool fits(enum dtype dtype, int64_t column_unit) {
     return column_unit % (block < CUT_ELEMENTS ? block : CUT_ELEMENTS) == 0;
 }
 
-enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t column_unit) {
+enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t cols,
+                      int64_t column_unit) {
     if (wanted != DTYPE_COUNT && role != TENSOR_ROUTER) {
         const enum dtype target = role == TENSOR_OUTPUT ? DTYPE_Q8_0 : wanted;
-        if (fits(target, column_unit) && bytes_per_weight(target) < bytes_per_weight(stored)) return target;
+        if (fits(target, column_unit) && fits(target, cols) &&
+            bytes_per_weight(target) < bytes_per_weight(stored))
+            return target;
     }
     return fits(stored, column_unit) ? stored : DTYPE_F32;
 }

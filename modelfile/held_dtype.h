@@ -12,9 +12,10 @@
 #include "base/dtype.h"
 #include "modelfile/model_file.h"
 
-/* `wanted`: the type to quantise to while loading, or DTYPE_COUNT for the file's own. A matrix that is
- * smaller in the file stays as it is; so does the router, and the output matrix goes no lower than Q8_0: both
- * choose among close alternatives. `column_unit`: columns are dealt to ranks in multiples of this; all
- * columns where only rows are dealt. A quantised block that this would cut is held as f32, but a super-block
- * of the K types may be cut at every 32nd column. */
-enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t column_unit);
+/* `cols`: of the whole matrix. `wanted`: the type to quantise to while loading, or DTYPE_COUNT for the file's
+ * own. A matrix that is smaller in the file stays as it is; so does the router, and the output matrix goes no
+ * lower than Q8_0: both choose among close alternatives. `column_unit`: columns are dealt to ranks in
+ * multiples of this; all columns where only rows are dealt. A quantised block that this would cut is held as
+ * f32, but a super-block of the K types may be cut at every 32nd column. */
+enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wanted, int64_t cols,
+                      int64_t column_unit);

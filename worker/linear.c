@@ -6,10 +6,11 @@
 #include "base/check.h"
 #include "worker/threads.h"
 
-/* A thread's part of the panels, and how many pieces of it were taken. Each has a cache line to itself. */
+/* A thread's part of all products of a call, and how many pieces of it were taken. Each has a cache line to
+ * itself. */
 struct share {
     _Alignas(ARENA_ALIGNMENT) int64_t next_piece;
-    int64_t begin, end;
+    int64_t n_panels;
 };
 
 struct linear {
@@ -58,16 +59,22 @@ static void quantize_input(struct linear *linear) {
     linear->is_quantized = true;
 }
 
-/* Panels [begin, end), counted through all matrices of a call. */
-struct range {
+struct range { /* [begin, end) */
     int64_t begin, end;
 };
 
 struct work {
     const struct linear_product *products;
     int32_t n_products;
-    int64_t n_panels;
+    int64_t n_threads;
+    int64_t n_panels; /* of all products */
     int64_t piece_panels;
+};
+
+/* What a thread has taken, of its own part or of another's: panels, counted through the part. */
+struct piece {
+    int64_t owner; /* the thread whose part it is */
+    struct range panels;
 };
 
 /* One token reads weights once: small pieces, so that threads end together. Several go over them again and
@@ -79,52 +86,71 @@ static struct work divide(const struct linear *linear, const struct linear_produ
     const int64_t piece_bytes = (linear->n_tokens == 1 ? 64 : 256) * 1024;
     struct work work = {.products = products,
                         .n_products = n_products,
+                        .n_threads = linear->n_threads,
                         .piece_panels = 1 + piece_bytes / (row_bytes * PACKED_ROWS)};
     for (int32_t i = 0; i < n_products; i++)
         work.n_panels += packed_panels(products[i].w->rows);
     return work;
 }
 
-/* Every thread has a contiguous part, near to it in memory. Its first piece is most of it, as an
- * uninterrupted stream is read fastest. */
-static struct range piece_at(const struct work *work, const struct share *share, int64_t index) {
-    const int64_t first = (share->end - share->begin) * 3 / 4;
-    struct range piece = {share->begin, share->begin + first};
+/* A thread's panels of one matrix: those that it has loaded (worker/weight_reader.c) and that lie near it. */
+static struct range part_of(const struct work *work, const struct matrix *w, int64_t thread) {
+    const int64_t panels = packed_panels(w->rows);
+    return (struct range){panels * thread / work->n_threads, panels * (thread + 1) / work->n_threads};
+}
+
+/* A part's first piece is most of it, as an uninterrupted stream is read fastest. */
+static struct range piece_at(const struct work *work, int64_t part_panels, int64_t index) {
+    const int64_t first = part_panels * 3 / 4;
+    struct range piece = {0, first};
     if (index > 0) {
-        piece.begin = share->begin + first + (index - 1) * work->piece_panels;
+        piece.begin = first + (index - 1) * work->piece_panels;
         piece.end = piece.begin + work->piece_panels;
     }
-    if (piece.end > share->end) piece.end = share->end;
+    if (piece.end > part_panels) piece.end = part_panels;
     return piece;
 }
 
 static void deal(struct linear *linear, const struct work *work) {
-    for (int64_t i = 0; i < linear->n_threads; i++)
-        linear->shares[i] = (struct share){.next_piece = 0,
-                                           .begin = work->n_panels * i / linear->n_threads,
-                                           .end = work->n_panels * (i + 1) / linear->n_threads};
+    for (int64_t thread = 0; thread < linear->n_threads; thread++) {
+        struct share share = {.next_piece = 0, .n_panels = 0};
+        for (int32_t i = 0; i < work->n_products; i++) {
+            const struct range part = part_of(work, work->products[i].w, thread);
+            share.n_panels += part.end - part.begin;
+        }
+        linear->shares[thread] = share;
+    }
 }
 
 /* The next piece of this thread's own part; then of those that others have not come to. False: none is left.
  */
-static bool take_piece(struct linear *linear, const struct work *work, struct range *piece_out) {
+static bool take_piece(struct linear *linear, const struct work *work, struct piece *piece_out) {
     for (int64_t i = 0; i < linear->n_threads; i++) {
-        struct share *share = &linear->shares[(omp_get_thread_num() + i) % linear->n_threads];
-        const int64_t seen = __atomic_load_n(&share->next_piece, __ATOMIC_RELAXED);
-        if (seen > 0 && piece_at(work, share, seen).begin >= share->end) continue;
-        *piece_out = piece_at(work, share, __atomic_fetch_add(&share->next_piece, 1, __ATOMIC_RELAXED));
-        if (piece_out->begin < piece_out->end) return true;
-        i--; /* empty, or another was faster: there may be one more */
+        const int64_t owner = (omp_get_thread_num() + i) % linear->n_threads;
+        struct share *share = &linear->shares[owner];
+        for (int64_t index = __atomic_load_n(&share->next_piece, __ATOMIC_RELAXED);
+             index == 0 || piece_at(work, share->n_panels, index).begin < share->n_panels; index++) {
+            index = __atomic_fetch_add(&share->next_piece, 1, __ATOMIC_RELAXED);
+            *piece_out = (struct piece){owner, piece_at(work, share->n_panels, index)};
+            if (piece_out->panels.begin < piece_out->panels.end) return true;
+        }
     }
     return false;
 }
 
-/* What a piece has of the matrix whose first panel is first_panel: its rows. */
-static struct range rows_of(const struct matrix *w, int64_t first_panel, struct range piece) {
-    struct range rows = {(piece.begin - first_panel) * PACKED_ROWS, (piece.end - first_panel) * PACKED_ROWS};
-    if (rows.begin < 0) rows.begin = 0;
-    if (rows.end > w->rows) rows.end = w->rows;
-    return rows;
+static int64_t clamp(int64_t value, int64_t most) {
+    return value < 0 ? 0 : value < most ? value : most;
+}
+
+/* What a piece has of the matrix that begins `before` panels into the owner's part: its rows. */
+static struct range rows_of(const struct work *work, const struct matrix *w, const struct piece *piece,
+                            int64_t before) {
+    const struct range part = part_of(work, w, piece->owner);
+    const int64_t n = part.end - part.begin;
+    return (struct range){
+        .begin = clamp((part.begin + clamp(piece->panels.begin - before, n)) * PACKED_ROWS, w->rows),
+        .end = clamp((part.begin + clamp(piece->panels.end - before, n)) * PACKED_ROWS, w->rows),
+    };
 }
 
 static int64_t multiply_adds(const struct linear *linear, const struct work *work) {
@@ -140,12 +166,13 @@ static void multiply(const struct linear *linear, const struct matrix *w, struct
                                 w->rows);
 }
 
-static void multiply_piece(const struct linear *linear, const struct work *work, struct range piece) {
-    int64_t first_panel = 0;
+static void multiply_piece(const struct linear *linear, const struct work *work, const struct piece *piece) {
+    int64_t before = 0;
     for (int32_t i = 0; i < work->n_products; i++) {
         const struct linear_product *product = &work->products[i];
-        multiply(linear, product->w, rows_of(product->w, first_panel, piece), product->y);
-        first_panel += packed_panels(product->w->rows);
+        const struct range part = part_of(work, product->w, piece->owner);
+        multiply(linear, product->w, rows_of(work, product->w, piece, before), product->y);
+        before += part.end - part.begin;
     }
 }
 
@@ -157,8 +184,8 @@ void linear_run(struct linear *linear, const struct linear_product *products, in
     const struct work work = divide(linear, products, n_products);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
-    for (struct range piece; take_piece(linear, &work, &piece);)
-        multiply_piece(linear, &work, piece);
+    for (struct piece piece; take_piece(linear, &work, &piece);)
+        multiply_piece(linear, &work, &piece);
 }
 
 static void multiply_exact(const struct linear *linear, const struct matrix *w, struct range rows,
@@ -178,6 +205,6 @@ void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t blo
     const struct work work = divide(linear, &(struct linear_product){w, NULL}, 1);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
-    for (struct range piece; take_piece(linear, &work, &piece);)
-        multiply_exact(linear, w, rows_of(w, 0, piece), block, scale, sums, bad);
+    for (struct piece piece; take_piece(linear, &work, &piece);)
+        multiply_exact(linear, w, rows_of(&work, w, &piece, 0), block, scale, sums, bad);
 }

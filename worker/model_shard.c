@@ -29,7 +29,7 @@ static enum status load_matrix(struct loader *loader, enum tensor_role role, int
                                struct shard_range rows, struct shard_range cols, int64_t column_unit,
                                struct matrix *matrix_out) {
     const struct tensor_ref *ref = tensor(loader, role, layer, expert);
-    const enum dtype held = held_dtype(role, ref->dtype, loader->wanted, column_unit);
+    const enum dtype held = held_dtype(role, ref->dtype, loader->wanted, ref->cols, column_unit);
     *matrix_out = (struct matrix){.dtype = held,
                                   .rows = shard_range_size(rows),
                                   .cols = shard_range_size(cols),
