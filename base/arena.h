@@ -21,8 +21,8 @@ struct arena;
 NODISCARD enum status arena_create(const char *name, struct arena **arena_out);
 void arena_destroy(struct arena *arena); /* NULL is allowed */
 
-/* From now on the arena's blocks are large and wish for huge pages (base/mapping.h): for pieces that are written
- * whole. */
+/* From now on the arena's blocks are large and wish for huge pages (base/mapping.h): for pieces that are
+ * written whole. */
 void arena_use_huge_pages(struct arena *arena);
 
 /* `count * size` zeroed bytes, aligned to ARENA_ALIGNMENT. Overflow and exhaustion: STATUS_NO_MEMORY. */

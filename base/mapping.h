@@ -10,8 +10,8 @@
 /* Where a huge page can begin: on x86-64 and on AArch64 with pages of 4 KiB. */
 #define MAPPING_HUGE_PAGE ((size_t)2 << 20)
 
-/* `bytes`, a multiple of `alignment`, at a multiple of it; NULL where there is no room. The alignment is a power
- * of two: 1 for no more than a page's. */
+/* `bytes`, a multiple of `alignment`, at a multiple of it; NULL where there is no room. The alignment is a
+ * power of two: 1 for no more than a page's. */
 void *mapping_create(size_t bytes, size_t alignment);
 void mapping_destroy(void *memory, size_t bytes);
 

@@ -35,7 +35,8 @@ void allreduce_sum_i64(struct comm *comm, int64_t *values, size_t n);
 void allreduce_sum_f32(struct comm *comm, float *values, size_t n);
 
 /* Minimum, begun now and finished later, so that it overlaps with what lies between. At most one is
- * under way per comm; `values` must not be touched until finish. Through shared memory, begin passes all that
- * this rank has to say; through MPI the collectives between the two drive it on. n == 0 is allowed. */
+ * under way per comm; `values` must not be touched until finish. Through shared memory, begin passes what a
+ * slot holds (131,072 words, fewer with many ranks) and finish the rest; through MPI the collectives between
+ * the two drive it on. n == 0 is allowed. */
 void allreduce_min_u32_begin(struct comm *comm, uint32_t *values, size_t n);
 void allreduce_min_u32_finish(struct comm *comm);

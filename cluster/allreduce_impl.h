@@ -39,7 +39,8 @@ int allreduce_size_class(size_t bytes);
 /* Sets the comm's algorithm for each size class to the fastest, or the fastest through the window. */
 NODISCARD enum status allreduce_measure(struct comm *comm, bool only_shared);
 
-/* Begins comm->minimum.request. One request and no chunks: n is a context length. */
+/* Begins comm->minimum.request. One request and no chunks: n, the message of all decode
+ * tokens of a step, is checked against MPI's limit. */
 void allreduce_mpi_min_begin(struct comm *comm, uint32_t *values, size_t n);
 
 /* The minimum through the window: publish the part's beginning, later take all of it. */

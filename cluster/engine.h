@@ -54,10 +54,10 @@ struct engine {
     /* logits [vocab_size]: row `logits_row` of the last compute step, whole. */
     enum status (*fetch_logits)(void *self, int32_t logits_row, float *logits);
 
-    /* Gives a slot so many tokens of random keys and values, in no time worth speaking of. */
+    /* Gives a slot so many tokens of random keys and values, in seconds. */
     enum status (*fill_kv)(void *self, struct step_fill fill);
 
-    /* How fast all threads of all ranks read memory together, best of a few passes. */
+    /* How fast all threads of all ranks together read the weights and do nothing else. */
     enum status (*read_memory)(void *self, double *bytes_per_second_out);
 
     /* [n_ranks] reports, which live until the next call. */

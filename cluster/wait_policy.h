@@ -9,7 +9,7 @@
  *
  * The libraries read how to wait from the environment before main begins. The program therefore starts itself
  * anew, once, with the answer in its environment. Whoever sets OMP_WAIT_POLICY or the like himself is left
- * alone.
+ * alone; so is a debugger's or valgrind's process, if he does.
  *
  * Memory:  none.
  * Threads: before MPI is initialised and any thread is started.

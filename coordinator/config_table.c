@@ -153,7 +153,7 @@ static const struct option options[] = {
      .group = GROUP_TESTS},
     {"n-depth", "fill-kv", .letter = 'd', .kind = OPTION_INT64_RANGES, COUNTED(depths),
      .capacity = MOST_OF_A_LIST, .initial = "0", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
-     .doc = "tokens in the cache before each test: random keys and values, which take no time",
+     .doc = "tokens in the cache before each test: random keys and values, which take seconds",
      .commands = BENCH, .group = GROUP_TESTS},
     {"prefill-depth", .kind = OPTION_FLAG, FIELD(prefill_depth),
      .doc = "reach that depth by reading so many tokens", .commands = BENCH, .group = GROUP_TESTS},

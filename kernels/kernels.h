@@ -73,10 +73,10 @@ struct kernels {
 
     /* The same two products for a quantised matrix: over the blocks of 32 columns, ascending, from +0
      *   dot = fma(sum of weight * value, weight's scale * x's scale, dot)
-     * whose integer sum is exact. q6_k takes this step twice a block, for columns 0-15 and 16-31; its scale
-     * is d * scale. q4_k and q5_k have d * scale too, and a second step dot = fma(min_d * min, x's scale *
-     * minus the sum of the values, dot) row_begin is a multiple of PACKED_ROWS, `block` one of QUANT_BLOCK.
-     */
+     * whose integer sum is exact. The K types' scale is d * scale; q6_k takes this step twice a block, for
+     * columns 0-15 and 16-31, and q4_k and q5_k take a second one:
+     *   dot = fma(min_d * min, x's scale * minus the sum of the values, dot)
+     * row_begin is a multiple of PACKED_ROWS, `block` one of QUANT_BLOCK. */
     void (*matmul_quantized)(const struct matrix *w, int64_t row_begin, int64_t row_end,
                              const struct q8_rows *x, int64_t n_tokens, float *y, int64_t y_stride);
     void (*matmul_quantized_exact)(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,

@@ -5,8 +5,11 @@
  *   q5_k  the same with 32 bytes of fifth bits before the nibbles
  *   q6_k  128 bytes of nibbles, 64 of bits 4 and 5, 16 scales int8, d f16
  *
- *   q4_k, q5_k: weight = (d * scale) * value - min_d * min     8 scales and mins of 6 bits, for 32 columns
- * each q6_k:       weight = (d * scale) * (value - 32)            16 scales, for 16 columns each
+ *   q4_k, q5_k: weight = (d * scale) * value - min_d * min;
+ *               8 scales and mins of 6 bits, for 32 columns each
+ *
+ *   q6_k:       weight = (d * scale) * (value - 32);
+ *               16 scales, for 16 columns each
  *
  * All products are exact in f32, so a weight is rounded at most once, by the subtraction. */
 #pragma once

@@ -1,7 +1,8 @@
 /* kernels/vec16_avx2_impl.h - sixteen floats as two AVX registers, and what a set needs to do with them.
  *
- * simd_*_impl.h are written over this list alone, so a further instruction set (NEON: four float32x4_t) is
- * one more header like this one and a file that includes it. Pointers need no alignment. */
+ * simd_*_impl.h are written over this list alone, so a further instruction set is one
+ * more header like this one and a file that includes it (NEON: four float32x4_t). Pointers need no alignment.
+ */
 #pragma once
 
 #include <immintrin.h>
