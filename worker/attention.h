@@ -5,8 +5,8 @@
  * query's result depends on its list alone: not on the rest of the batch, on threads or on ranks.
  *
  * Memory:  scratch per thread and the scores of selecting layers are made by create.
- * Threads: main thread; OpenMP inside, over the chunks of all rows and KV heads: a single long list is
- *          split, too.
+ * Threads: main thread; OpenMP inside, over blocks of rows and KV heads; a lone row's list, as in
+ *          decode, is split at its chunks, too, that of several rows is not.
  * Ranks:   local. */
 #pragma once
 
