@@ -72,12 +72,6 @@ static int64_t column_unit(const struct shard_map *map, enum dealt_dimension dim
                                    : map->expert_block;
 }
 
-/* A packed matrix is filled up to whole panels of sixteen rows. */
-static int64_t held_rows(enum dtype dtype, int64_t rows) {
-    const int64_t panel = dtype_layout(dtype)->block_elements > 1 ? 16 : 1;
-    return (rows + panel - 1) / panel * panel;
-}
-
 /* Vectors are held as f32. */
 static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_map *map,
                             const struct rank_share *share, const struct tensor_ref *tensor,
@@ -93,8 +87,7 @@ static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_ma
     const int64_t unit = dealing.columns ? column_unit(map, dealing.dimension) : tensor->cols;
     const enum dtype dtype =
         dealing.vector ? DTYPE_F32 : held_dtype(role, tensor->dtype, weights, tensor->cols, unit);
-    const int64_t held_cols = dtype_round_up(dtype, cols.end) - dtype_round_down(dtype, cols.begin);
-    return held_rows(dtype, rows) * (int64_t)dtype_bytes(dtype, held_cols);
+    return held_bytes(dtype, rows, cols.begin, cols.end);
 }
 
 /* Roles from TENSOR_ATTENTION_NORM on exist once per layer, the experts' once per layer and expert. */

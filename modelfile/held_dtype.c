@@ -25,3 +25,9 @@ enum dtype held_dtype(enum tensor_role role, enum dtype stored, enum dtype wante
     }
     return fits(stored, column_unit) ? stored : DTYPE_F32;
 }
+
+int64_t held_bytes(enum dtype held, int64_t rows, int64_t col_begin, int64_t col_end) {
+    const int64_t panel = dtype_layout(held)->block_elements > 1 ? HELD_PANEL_ROWS : 1;
+    const int64_t cols = dtype_round_up(held, col_end) - dtype_round_down(held, col_begin);
+    return (rows + panel - 1) / panel * panel * (int64_t)dtype_bytes(held, cols);
+}

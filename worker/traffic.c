@@ -1,14 +1,11 @@
 #include "worker/traffic.h"
 
 #include "base/numbers.h"
-#include "kernels/packed.h"
+#include "modelfile/held_dtype.h"
 
 static int64_t matrix_bytes(const struct matrix *matrix) {
     if (matrix->rows == 0 || matrix->cols == 0) return 0;
-    const int64_t cols = matrix_held_cols(matrix);
-    if (packed_dtype(matrix->dtype))
-        return packed_panels(matrix->rows) * (int64_t)packed_panel_bytes(matrix->dtype, cols);
-    return matrix->rows * (int64_t)dtype_bytes(matrix->dtype, cols);
+    return held_bytes(matrix->dtype, matrix->rows, matrix->first_col, matrix->first_col + matrix->cols);
 }
 
 static int64_t vector_bytes(const float *vector, int64_t n) {

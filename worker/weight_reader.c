@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "modelfile/held_dtype.h"
 
 enum { SLICE_BYTES = 1 << 20, FAILURE_MAX = 512 };
 
@@ -36,10 +37,10 @@ static struct shard_range widen(enum dtype dtype, struct shard_range cols) {
     return (struct shard_range){dtype_round_down(dtype, cols.begin), dtype_round_up(dtype, cols.end)};
 }
 
+_Static_assert((int)HELD_PANEL_ROWS == (int)PACKED_ROWS, "panels are counted as they are packed");
+
 size_t weight_bytes(enum dtype dtype, int64_t rows, struct shard_range cols) {
-    const int64_t held = shard_range_size(widen(dtype, cols));
-    if (!packed_dtype(dtype)) return (size_t)rows * dtype_bytes(dtype, held);
-    return (size_t)packed_panels(rows) * packed_panel_bytes(dtype, held);
+    return (size_t)held_bytes(dtype, rows, cols.begin, cols.end);
 }
 
 static size_t held_row_bytes(const struct part *part) {
