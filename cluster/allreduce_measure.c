@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "base/median.h"
 #include "base/timer.h"
 #include "cluster/allreduce_impl.h"
 
@@ -27,16 +28,6 @@ int allreduce_size_class(size_t bytes) {
     return class;
 }
 
-static int compare_seconds(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
-static double median(double *seconds, int n) {
-    qsort(seconds, (size_t)n, sizeof *seconds, compare_seconds);
-    return seconds[n / 2];
-}
-
 static double time_once(struct comm *comm, int algorithm, int64_t *values, size_t n) {
     const double begin = timer_seconds();
     allreduce_algorithm(algorithm)->sum_i64(comm, values, n);
@@ -57,7 +48,7 @@ static void measure_size(struct comm *comm, int64_t *values, size_t n,
         comm_broadcast(comm, &more, sizeof more);
     }
     for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++)
-        medians_out[algorithm] = median(seconds[algorithm], rounds);
+        medians_out[algorithm] = median_of(seconds[algorithm], rounds);
 }
 
 static int fastest(const double medians[ALLREDUCE_ALGORITHMS], bool only_shared) {

@@ -4,14 +4,12 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "kernels/kernels_impl.h"
 #include "kernels/packed_impl.h"
 #include "kernels/super_block_impl.h"
 
 /* ggml's blocks: an f16 scale, then the values. */
 enum { SCALE_BYTES = 2, WORD_BYTES = 4 };
-
-/* A smaller scale would not be a normal f32 when inverted, and its block is zeros as f16 anyway. */
-#define SCALE_MIN 0x1p-100f
 
 bool packed_dtype(enum dtype dtype) {
     return dtype_layout(dtype)->block_elements > 1;
@@ -86,7 +84,7 @@ static float begin_block(float scale, uint8_t *block) {
     const bool fits = fabsf(scale) < 65504;
     const uint16_t half = f16_of_float(fits ? scale : NAN);
     memcpy(block, &half, sizeof half);
-    return fits && fabsf(scale) >= SCALE_MIN ? 1 / scale : 0;
+    return fits && fabsf(scale) >= QUANT_MIN ? 1 / scale : 0;
 }
 
 static void quantize_q8_0(const float *x, uint8_t *block) {

@@ -1,10 +1,10 @@
 #include "worker/memory_read.h"
 
 #include <omp.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/mapping.h"
+#include "base/median.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
 
@@ -53,17 +53,11 @@ static double time_pass(struct comm *comm, const struct memory_region *regions, 
     return timer_seconds() - begin;
 }
 
-static int compare_doubles(const void *a, const void *b) {
-    const double x = *(const double *)a, y = *(const double *)b;
-    return (x > y) - (x < y);
-}
-
 static double median_seconds(struct comm *comm, const struct memory_region *regions, int64_t n_regions) {
     double seconds[N_PASSES];
     for (int pass = 0; pass < N_PASSES; pass++)
         seconds[pass] = time_pass(comm, regions, n_regions);
-    qsort(seconds, N_PASSES, sizeof *seconds, compare_doubles);
-    return seconds[N_PASSES / 2];
+    return median_of(seconds, N_PASSES);
 }
 
 /* Written by the thread that will read it, so that it lies near. */
