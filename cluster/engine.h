@@ -54,6 +54,9 @@ struct engine {
     /* logits [vocab_size]: row `logits_row` of the last compute step, whole. */
     enum status (*fetch_logits)(void *self, int32_t logits_row, float *logits);
 
+    /* What the last compute step attended to; lives until the next call. */
+    enum status (*trace)(void *self, const struct step_trace **trace_out);
+
     /* Gives a slot so many tokens of random keys and values, in seconds. */
     enum status (*fill_kv)(void *self, struct step_fill fill);
 

@@ -113,6 +113,20 @@ struct step_result {
     int64_t attended_tokens; /* by the last decode span, in a sparse layer; its cached tokens under `full` */
 };
 
+/* What one KV head of one layer attended to. */
+struct attended_set {
+    const int32_t *tokens; /* [n_tokens] positions, ascending; NULL: the first n_tokens of them */
+    int64_t n_tokens;
+};
+
+/* What the last decode span of a compute step attended to; all zero without such a span. */
+struct step_trace {
+    int64_t n_cached; /* tokens, the span's own included */
+    int32_t n_layers;
+    int32_t n_kv_heads;              /* of all ranks */
+    const struct attended_set *sets; /* [n_layers, n_kv_heads] */
+};
+
 /* Local. Whether every rank may act on the plan: `expected_number` is the number it must carry. What is out
  * of limits or contradicts itself is STATUS_INTERNAL with a sentence, as it is the scheduler's fault. */
 NODISCARD enum status step_plan_check(const struct step_plan *plan, const struct step_limits *limits,
