@@ -27,7 +27,7 @@ BEGIN {
     # Where a library may be seen.
     home["mpi.h"] = "^cluster/"
     home["hwloc.h"] = "^cluster/(topology|binding)[.]c$"
-    home["protobuf-c/protobuf-c.h"] = "^cluster/wire"
+    home["protobuf-c/protobuf-c.h"] = "^(cluster/wire|coordinator/trace_wire)"
     home["yaml.h"] = "^coordinator/config_yaml[.]c$"
     home["jansson.h"] = "^(modelfile|coordinator)/"
     home["pcre2.h"] = "^coordinator/tokenizer/"
@@ -53,7 +53,8 @@ function is_late(path, first,  stem) {
 
 function check_project_include(path) {
     if (path ~ /[.]pb-c[.]h$/) {
-        if (FILENAME !~ /^cluster\/wire/) complain("generated messages belong to cluster/wire.c: " path)
+        if (FILENAME !~ "^" top(path) "/(trace_)?wire")
+            complain("generated messages belong to " top(path) "/*wire.c: " path)
         return
     }
     if (!(path in is_file)) {

@@ -36,4 +36,6 @@ expect 'private to its folder: kvshard/page_impl.h' worker/attend.c '"kvshard/pa
 expect 'no such file from the root: page.h' kvshard/pool.c '"page.h"'
 expect 'its own header comes first' kvshard/page.c '<stdio.h>' '"kvshard/page.h"'
 expect 'part of a cycle' base/status.h '"base/loop.h"' '"base/status.h"'
-expect 'belong to cluster/wire.c' cluster/plan.c '"cluster/step.pb-c.h"'
+expect 'belong to cluster/*wire.c' cluster/plan.c '"cluster/step.pb-c.h"'
+expect 'belong to cluster/*wire.c' coordinator/trace_wire.c '"cluster/step.pb-c.h"'
+expect sound coordinator/trace_wire.c '"coordinator/trace.pb-c.h"'
