@@ -16,7 +16,12 @@
 
 enum numerics { NUMERICS_REPRODUCIBLE, NUMERICS_FAST };
 
-enum { ENGINE_PATH_MAX = 4096, ENGINE_MAX_SELECT_LAYERS = 16, ENGINE_NAME_MAX = 32 };
+enum {
+    ENGINE_PATH_MAX = 4096,
+    ENGINE_MAX_SELECT_LAYERS = 16,
+    ENGINE_NAME_MAX = 32,
+    ENGINE_OPTIONS_MAX = 512
+};
 
 struct engine_config {
     char model_path[ENGINE_PATH_MAX];
@@ -38,6 +43,8 @@ struct engine_config {
     int32_t n_sinks;
     int32_t n_select_layers; /* 0: the model's default */
     int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
+    int64_t dense_below;                     /* decode steps of at most so many tokens are dense */
+    char policy_options[ENGINE_OPTIONS_MAX]; /* "name=value,…" */
 };
 
 /* Rank 0's handle: sends a plan to all ranks, runs rank 0's share and gathers the answer. */

@@ -50,8 +50,11 @@ enum status command_engine_config(const struct config *config, int32_t index,
         .recent_ratio = config->recent_ratio,
         .n_sinks = config->sinks,
         .n_select_layers = config->n_select_layers,
+        .dense_below = config->dense_below,
     };
     TRY(copy_text("model", config->model, sizeof engine.model_path, engine.model_path));
+    TRY(copy_text("policy-options", config->policy_options, sizeof engine.policy_options,
+                  engine.policy_options));
     memcpy(engine.policy, choice.policy, sizeof engine.policy);
     memcpy(engine.select_layers, config->select_layers, sizeof engine.select_layers);
     *engine_out = engine;

@@ -63,6 +63,8 @@ struct config {
     int32_t sinks;
     int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
     int32_t n_select_layers; /* 0: the model's default */
+    int64_t dense_below;
+    const char *policy_options; /* "name=value,policy.name=value" */
 
     /* run: prompt */
     struct text_list prompts;  /* -p, may be repeated: side by side */
@@ -75,6 +77,7 @@ struct config {
     bool interactive;          /* --interactive: chat, also when standard input is no terminal */
 
     /* run: generation */
+    int64_t fill_kv;    /* tokens of random keys and values before the prompt */
     int32_t max_tokens; /* -n; -1: until the context is full */
     bool ignore_eos;
     struct text_list stop;     /* --stop, may be repeated */
@@ -98,7 +101,7 @@ struct config {
     int64_t *generation_sizes; /* -n; likewise */
     size_t n_generation_sizes;
     struct text_list prompt_and_generation; /* --pg "P,N" */
-    int64_t *depths;                        /* -d */
+    int64_t *depths;                        /* -d; the first is fill_kv */
     size_t n_depths;
     bool sweep_depth;   /* instead: generation only, at depths that double up to the context */
     bool prefill_depth; /* reach a depth by reading tokens, not by random keys and values */

@@ -32,7 +32,7 @@ enum group {
 static const char *const group_names[] = {
     [GROUP_MODEL] = "Model",     [GROUP_TEXT] = "Input",
     [GROUP_CHAT] = "Chat",       [GROUP_GENERATION] = "Generation",
-    [GROUP_TESTS] = "Tests",     [GROUP_POLICY] = "Attention",
+    [GROUP_TESTS] = "Timing",    [GROUP_POLICY] = "Attention",
     [GROUP_ENGINE] = "Engine",   [GROUP_OUTPUT] = "Output",
     [GROUP_GENERAL] = "General", NULL,
 };
@@ -151,10 +151,10 @@ static const struct option options[] = {
     {"pg", .kind = OPTION_TEXT_LIST, FIELD(prompt_and_generation), .min = 1, .metavar = "P,N",
      .doc = "read P tokens and generate N, timed together; may be repeated", .commands = BENCH,
      .group = GROUP_TESTS},
-    {"n-depth", "fill-kv", .letter = 'd', .kind = OPTION_INT64_RANGES, COUNTED(depths),
+    {"fill-kv", "n-depth", .letter = 'd', .kind = OPTION_INT64_RANGES, COUNTED(depths),
      .capacity = MOST_OF_A_LIST, .initial = "0", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
-     .doc = "tokens in the cache before each test: random keys and values, which take seconds",
-     .commands = BENCH, .group = GROUP_TESTS},
+     .doc = "tokens in the cache before each prompt or test: random keys and values, which take seconds",
+     .commands = RUN | BENCH, .group = GROUP_TESTS},
     {"prefill-depth", .kind = OPTION_FLAG, FIELD(prefill_depth),
      .doc = "reach that depth by reading so many tokens", .commands = BENCH, .group = GROUP_TESTS},
     {"sweep-depth", .kind = OPTION_FLAG, FIELD(sweep_depth),
@@ -184,6 +184,14 @@ static const struct option options[] = {
      .initial_doc = "the policy's own for the model",
      .doc = "layers that choose the set for those after them, ascending, counted from 0", .commands = ENGINE,
      .group = GROUP_POLICY},
+    {"dense-below", .kind = OPTION_INT64, FIELD(dense_below), .initial = "0", .max = MAX_TOKEN_COUNT,
+     .metavar = "N", .doc = "attend to all tokens while there are at most so many", .commands = ENGINE,
+     .group = GROUP_POLICY},
+    {"policy-options", .kind = OPTION_TEXT, FIELD(policy_options), .initial = "",
+     .max = ENGINE_OPTIONS_MAX - 1, .metavar = "NAME=X,…",
+     .doc = "options that one policy alone has, as in docs/policies.md; POLICY.NAME=X counts for that policy "
+            "only",
+     .commands = ENGINE, .group = GROUP_POLICY},
 
     {"threads", .letter = 't', .kind = OPTION_INT64_RANGES, COUNTED(thread_counts),
      .capacity = MOST_OF_A_LIST, .initial = "0", .initial_doc = "the host's cores, shared between its ranks",

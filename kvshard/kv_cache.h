@@ -1,13 +1,14 @@
 /* kvshard/kv_cache.h - this rank's cached keys and values: page tables per slot, layer and KV head.
  *
- * Token t of a sequence is in page t / KV_PAGE_TOKENS of each table. Tables do not depend on each other:
- * one may lack a page that others have.
+ * Row r of a table is in its page r / KV_PAGE_TOKENS. A row holds a token: which one is the policy's affair
+ * (kv_policy_row), and without a policy that forgets tokens it is token r. Tables do not depend on each
+ * other: one may lack rows and pages that others have.
  *
  * Memory:  page tables for the whole context are made by create, but untouched memory costs nothing: a
  *          table's part becomes real, 1 byte per token, as the sequence first grows into it. Pages come
  *          from the pool as sequences grow and return to it when a slot is freed.
- * Threads: reserve and free one at a time; append and rows may run in parallel for different
- *          (slot, layer, KV head, position). Rows are read after the append that wrote them has been
+ * Threads: whatever takes, moves or releases one at a time; append and rows may run in parallel for different
+ *          (slot, layer, KV head, row). Rows are read after the append that wrote them has been
  *          made visible (a barrier lies between).
  * Ranks:   local. */
 #pragma once
@@ -40,20 +41,36 @@ void kv_cache_destroy(struct kv_cache *cache); /* frees all slots; NULL is allow
  * Beyond the context: STATUS_BAD_INPUT. No memory: STATUS_NO_MEMORY, and the slot is as before. */
 NODISCARD enum status kv_cache_reserve(struct kv_cache *cache, int32_t slot, int64_t n_tokens);
 
-/* Stores key and value [head_dim] of the token at `position`, which was reserved. It may be stored anew. */
-void kv_cache_append(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
-                     int64_t position, const float *key, const float *value);
+/* The same for one table: it has at least n_rows rows. */
+NODISCARD enum status kv_cache_reserve_rows(struct kv_cache *cache, int32_t slot, int32_t layer,
+                                            int32_t kv_head_local, int64_t n_rows);
 
-/* Pointers to the key and value rows of n tokens: those listed in `tokens`, or first, first + 1, … where
- * tokens is NULL. A token that was never appended is a failed check. */
+/* Stores key and value [head_dim] in a row that was reserved. It may be stored anew. */
+void kv_cache_append(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local, int64_t row,
+                     const float *key, const float *value);
+
+/* Pointers to n rows of keys and values: those listed in `rows`, or first, first + 1, … where rows is NULL.
+ * A row that was never appended, or was released since, is a failed check. */
 void kv_cache_rows(const struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
-                   const int32_t *tokens, int64_t first, int64_t n, const void **keys_out,
+                   const int32_t *rows, int64_t first, int64_t n, const void **keys_out,
                    const void **values_out);
+
+/* Gives one page of a table back to the pool; its rows are gone. No page there: nothing happens. */
+void kv_cache_release_page(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
+                           int64_t page);
+
+/* Copies what row `from` holds to row `to`, both reserved. */
+void kv_cache_copy_row(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
+                       int64_t from, int64_t to);
+
+/* The table ends after n_rows rows; pages behind go back to the pool. */
+void kv_cache_shrink(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
+                     int64_t n_rows);
 
 /* Gives all pages of the slot back; its length is 0 again. */
 void kv_cache_free_slot(struct kv_cache *cache, int32_t slot);
 
-/* Tokens that were reserved for the slot. */
+/* Rows of the slot's longest table. */
 int64_t kv_cache_length(const struct kv_cache *cache, int32_t slot);
 
 size_t kv_cache_bytes_in_use(const struct kv_cache *cache); /* pages in use x page bytes */

@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "kvshard/kv_policy_impl.h"
+#include "kvshard/policy_options_impl.h"
 
 static const struct kv_policy_vtable *const policies[] = {
     &kv_policy_full,
@@ -18,8 +19,9 @@ struct kv_policy {
     const struct kv_policy_vtable *vtable;
     struct arena *memory;
     void *state;
-    int32_t n_slots, n_layers, n_heads_local, n_threads;
-    int64_t context_length;
+    struct kv_cache *cache;
+    int32_t n_slots, n_layers, n_heads_local, n_kv_heads_local, n_threads;
+    int64_t context_length, dense_below;
 };
 
 static enum status unknown_policy(const char *name) {
@@ -37,11 +39,21 @@ static const struct kv_policy_vtable *find_policy(const char *name) {
 
 /* What the model loader and the shard map already made sure of. */
 static void check_shape(const struct kv_policy_config *config) {
-    CHECK(config->n_slots > 0 && config->n_layers > 0 && config->context_length > 0);
+    CHECK(config->n_slots > 0 && config->n_layers > 0 && config->head_dim > 0);
+    CHECK(config->context_length > 0 && config->context_length <= INT32_MAX); /* token ids are int32_t */
     CHECK(config->n_heads_local > 0 && config->n_kv_heads_local > 0);
     CHECK(config->n_heads_local % config->n_kv_heads_local == 0);
     CHECK(config->first_head >= 0 && config->n_threads > 0 && config->kernels);
     CHECK(config->n_heads_global - config->first_head >= config->n_heads_local);
+}
+
+static enum status create_state(const struct kv_policy_config *config, struct kv_policy *policy) {
+    double values[KV_POLICY_MAX_OPTIONS];
+    TRY(policy_options_parse(config->options, policy->vtable, policies, N_POLICIES, values));
+    TRY(arena_create("the policy", &policy->memory));
+    TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
+    arena_seal(policy->memory);
+    return STATUS_OK;
 }
 
 enum status kv_policy_create(const struct kv_policy_config *config, struct kv_policy **policy_out) {
@@ -51,20 +63,19 @@ enum status kv_policy_create(const struct kv_policy_config *config, struct kv_po
     struct kv_policy *policy = calloc(1, sizeof *policy);
     if (!policy) return FAIL(STATUS_NO_MEMORY, "out of memory for the policy");
     *policy = (struct kv_policy){.vtable = vtable,
+                                 .cache = config->cache,
                                  .n_slots = config->n_slots,
                                  .n_layers = config->n_layers,
                                  .n_heads_local = config->n_heads_local,
+                                 .n_kv_heads_local = config->n_kv_heads_local,
                                  .n_threads = config->n_threads,
-                                 .context_length = config->context_length};
-    enum status status;
-    TRY_GOTO(arena_create("the policy", &policy->memory), failed);
-    TRY_GOTO(vtable->create(config, policy->memory, &policy->state), failed);
-    arena_seal(policy->memory);
-    *policy_out = policy;
-    return STATUS_OK;
-
-failed:
-    kv_policy_destroy(policy);
+                                 .context_length = config->context_length,
+                                 .dense_below = config->dense_below};
+    const enum status status = create_state(config, policy);
+    if (status == STATUS_OK)
+        *policy_out = policy;
+    else
+        kv_policy_destroy(policy);
     return status;
 }
 
@@ -74,50 +85,138 @@ void kv_policy_destroy(struct kv_policy *policy) {
     free(policy);
 }
 
-enum kv_attention kv_policy_layer(const struct kv_policy *policy, int32_t slot, int32_t layer,
-                                  int64_t n_cached) {
+static void check_slot(const struct kv_policy *policy, int32_t slot) {
     CHECK(slot >= 0 && slot < policy->n_slots);
+}
+
+/* A place in the model, and a sequence's length. */
+static void check_place(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached) {
+    check_slot(policy, slot);
     CHECK(layer >= 0 && layer < policy->n_layers);
     CHECK(n_cached > 0 && n_cached <= policy->context_length);
+}
+
+static void check_head(const struct kv_policy *policy, int32_t head) {
+    CHECK(head >= 0 && head < policy->n_heads_local);
+}
+
+static void check_kv_head(const struct kv_policy *policy, int32_t kv_head) {
+    CHECK(kv_head >= 0 && kv_head < policy->n_kv_heads_local);
+}
+
+static void check_thread(const struct kv_policy *policy, int32_t thread) {
+    CHECK(thread >= 0 && thread < policy->n_threads);
+}
+
+enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, int64_t first, int64_t n, bool decode) {
+    check_slot(policy, slot);
+    CHECK(policy->cache && first >= 0 && n > 0 && (!decode || n == 1));
+    if (!policy->vtable->admit || first + n > policy->context_length)
+        return kv_cache_reserve(policy->cache, slot, first + n);
+    return policy->vtable->admit(policy->state, slot, first, n, decode && first + n > policy->dense_below);
+}
+
+int64_t kv_policy_row(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t kv_head,
+                      int64_t token) {
+    check_place(policy, slot, layer, token + 1);
+    check_kv_head(policy, kv_head);
+    return policy->vtable->row ? policy->vtable->row(policy->state, slot, layer, kv_head, token) : token;
+}
+
+void kv_policy_rewind(struct kv_policy *policy, int32_t slot, int64_t n) {
+    check_slot(policy, slot);
+    CHECK(n >= 0);
+    if (policy->vtable->rewind) policy->vtable->rewind(policy->state, slot, n);
+}
+
+struct kv_set kv_policy_resident(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t kv_head,
+                                 int64_t n_cached) {
+    check_place(policy, slot, layer, n_cached);
+    check_kv_head(policy, kv_head);
+    if (!policy->vtable->resident) return (struct kv_set){.n_tokens = n_cached};
+    return policy->vtable->resident(policy->state, slot, layer, kv_head, n_cached);
+}
+
+enum kv_attention kv_policy_layer(const struct kv_policy *policy, int32_t slot, int32_t layer,
+                                  int64_t n_cached) {
+    check_place(policy, slot, layer, n_cached);
+    if (n_cached <= policy->dense_below) return KV_ATTEND_ALL;
     return policy->vtable->layer(policy->state, slot, layer, n_cached);
 }
 
-static void check_selecting(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached) {
-    CHECK(kv_policy_layer(policy, slot, layer, n_cached) == KV_ATTEND_ALL_AND_SELECT);
+static void check_bit(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
+                      enum kv_attention bit) {
+    CHECK(kv_policy_layer(policy, slot, layer, n_cached) & bit);
+}
+
+void kv_policy_choose(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                      int32_t kv_head, const float *q) {
+    check_bit(policy, slot, layer, n_cached, KV_CHOOSE);
+    check_thread(policy, thread);
+    check_kv_head(policy, kv_head);
+    policy->vtable->choose(policy->state, thread, slot, layer, n_cached, kv_head, q);
+}
+
+struct kv_set kv_policy_set(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
+                            int32_t head) {
+    const bool is_set = kv_policy_layer(policy, slot, layer, n_cached) & KV_ATTEND_SET;
+    check_head(policy, head);
+    if (is_set) return policy->vtable->set(policy->state, slot, layer, head);
+    const int32_t group = policy->n_heads_local / policy->n_kv_heads_local;
+    return kv_policy_resident(policy, slot, layer, head / group, n_cached);
+}
+
+void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                    int32_t head, const float *scores) {
+    check_bit(policy, slot, layer, n_cached, KV_RANK);
+    check_thread(policy, thread);
+    check_head(policy, head);
+    policy->vtable->rank(policy->state, thread, slot, layer, n_cached, head, scores);
+}
+
+int64_t kv_policy_rescore(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer,
+                          int64_t n_cached, int32_t kv_head, float *scores, int64_t stride,
+                          int32_t *entries_out) {
+    check_bit(policy, slot, layer, n_cached, KV_RESCORE);
+    check_thread(policy, thread);
+    check_kv_head(policy, kv_head);
+    return policy->vtable->rescore(policy->state, thread, slot, layer, n_cached, kv_head, scores, stride,
+                                   entries_out);
+}
+
+struct kv_partial kv_policy_partial(const struct kv_policy *policy, int32_t slot, int32_t layer,
+                                    int32_t kv_head) {
+    check_slot(policy, slot);
+    check_kv_head(policy, kv_head);
+    CHECK(layer >= 0 && layer < policy->n_layers && policy->vtable->partial);
+    return policy->vtable->partial(policy->state, slot, layer, kv_head);
 }
 
 size_t kv_policy_message_words(const struct kv_policy *policy, int32_t slot, int32_t layer,
                                int64_t n_cached) {
-    check_selecting(policy, slot, layer, n_cached);
+    check_bit(policy, slot, layer, n_cached, KV_AGREE);
     return policy->vtable->message_words(policy->state, slot, layer, n_cached);
-}
-
-void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
-                    int32_t head_local, const float *scores) {
-    check_selecting(policy, slot, layer, n_cached);
-    CHECK(thread >= 0 && thread < policy->n_threads);
-    CHECK(head_local >= 0 && head_local < policy->n_heads_local);
-    policy->vtable->rank(policy->state, thread, slot, layer, n_cached, head_local, scores);
 }
 
 void kv_policy_propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
                        uint32_t *message_out) {
-    check_selecting(policy, slot, layer, n_cached);
+    check_bit(policy, slot, layer, n_cached, KV_AGREE);
     policy->vtable->propose(policy->state, slot, layer, n_cached, message_out);
 }
 
 void kv_policy_take(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
                     const uint32_t *agreed) {
-    check_selecting(policy, slot, layer, n_cached);
+    check_bit(policy, slot, layer, n_cached, KV_AGREE);
     policy->vtable->take(policy->state, slot, layer, n_cached, agreed);
 }
 
-struct kv_set kv_policy_set(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t head_local) {
-    CHECK(slot >= 0 && slot < policy->n_slots);
-    CHECK(layer >= 0 && layer < policy->n_layers);
-    CHECK(head_local >= 0 && head_local < policy->n_heads_local);
-    CHECK(policy->vtable->set);
-    return policy->vtable->set(policy->state, slot, layer, head_local);
+struct kv_set kv_policy_attended(const struct kv_policy *policy, int32_t slot, int32_t layer,
+                                 int64_t n_cached, int32_t head) {
+    const bool rescored = kv_policy_layer(policy, slot, layer, n_cached) & KV_RESCORE;
+    check_head(policy, head);
+    if (rescored && policy->vtable->attended)
+        return policy->vtable->attended(policy->state, slot, layer, head);
+    return kv_policy_set(policy, slot, layer, n_cached, head);
 }
 
 const char *kv_policy_name(int index) {

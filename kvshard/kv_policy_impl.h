@@ -1,31 +1,65 @@
-/* kvshard/kv_policy_impl.h - what a policy is made of: one table of functions.
+/* kvshard/kv_policy_impl.h - what a policy is made of: one table of functions and one of options.
  *
  * Arguments mean what they mean in kv_policy.h and were checked there. `state` is what create returned.
- * A hook that a later policy needs is added here, NULL for those that do without.
+ * Hooks that a policy does without are NULL; each says what that means.
  *
  * Memory:  create takes everything from `memory`, which is sealed afterwards and freed as a whole.
- * Threads: hooks of different slots may run in parallel: scratch is per slot, that of rank per thread.
- * Ranks:   local. layer and message_words must answer alike on all ranks. */
+ * Threads: as in kv_policy.h; scratch is per slot, that of choose, rank and rescore per thread.
+ * Ranks:   local. KV_AGREE of layer, and message_words, must answer alike on all ranks. */
 #pragma once
 
 #include "base/arena.h"
 #include "kvshard/kv_policy.h"
 
+/* An option of one policy, given as name=value in kv_policy_config.options. */
+struct kv_policy_option {
+    const char *name; /* NULL ends the table */
+    double initial, min, max;
+    bool whole; /* an integer */
+    const char *summary;
+};
+
+enum { KV_POLICY_MAX_OPTIONS = 8 };
+
 struct kv_policy_vtable {
     const char *name;
     const char *summary;
-    enum status (*create)(const struct kv_policy_config *config, struct arena *memory, void **state_out);
+    const struct kv_policy_option *options; /* at most KV_POLICY_MAX_OPTIONS; NULL: none */
+
+    /* values [options]: one for each option, in the table's order. */
+    enum status (*create)(const struct kv_policy_config *config, const double *values, struct arena *memory,
+                          void **state_out);
+
+    /* NULL: nothing is ever evicted, each token has its own row. Those that have one have all of them.
+     * decode is false for a step that is dense because of dense_below, too. */
+    enum status (*admit)(void *state, int32_t slot, int64_t first, int64_t n, bool decode);
+    struct kv_set (*resident)(const void *state, int32_t slot, int32_t layer, int32_t kv_head,
+                              int64_t n_cached);
+
+    /* NULL: row i holds token i. */
+    int64_t (*row)(const void *state, int32_t slot, int32_t layer, int32_t kv_head, int64_t token);
+
+    /* NULL: nothing is remembered from step to step. */
+    void (*rewind)(void *state, int32_t slot, int64_t n);
+
+    /* Of a step of N > dense_below; all others are KV_ATTEND_ALL and call no further hook. */
     enum kv_attention (*layer)(const void *state, int32_t slot, int32_t layer, int64_t n_cached);
 
-    /* NULL where layer never answers KV_ATTEND_ALL_AND_SELECT. */
+    /* The hooks of the enum's bits; NULL where layer never sets the bit. */
+    struct kv_set (*set)(const void *state, int32_t slot, int32_t layer, int32_t head);
+    void (*choose)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                   int32_t kv_head, const float *q);
+    void (*rank)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached, int32_t head,
+                 const float *scores);
+    int64_t (*rescore)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                       int32_t kv_head, float *scores, int64_t stride, int32_t *entries_out);
+    struct kv_partial (*partial)(const void *state, int32_t slot, int32_t layer, int32_t kv_head);
     size_t (*message_words)(const void *state, int32_t slot, int32_t layer, int64_t n_cached);
-    void (*rank)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
-                 int32_t head_local, const float *scores);
     void (*propose)(void *state, int32_t slot, int32_t layer, int64_t n_cached, uint32_t *message_out);
     void (*take)(void *state, int32_t slot, int32_t layer, int64_t n_cached, const uint32_t *agreed);
 
-    /* NULL where layer never answers KV_ATTEND_SET. */
-    struct kv_set (*set)(const void *state, int32_t slot, int32_t layer, int32_t head_local);
+    /* NULL: the list. Needed by policies whose rescore leaves out entries. */
+    struct kv_set (*attended)(const void *state, int32_t slot, int32_t layer, int32_t head);
 };
 
 extern const struct kv_policy_vtable kv_policy_full;

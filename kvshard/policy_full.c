@@ -1,8 +1,9 @@
 #include "kvshard/kv_policy_impl.h"
 
-static enum status full_create(const struct kv_policy_config *config, struct arena *memory,
-                               void **state_out) {
+static enum status full_create(const struct kv_policy_config *config, const double *values,
+                               struct arena *memory, void **state_out) {
     (void)config;
+    (void)values;
     (void)memory;
     *state_out = NULL;
     return STATUS_OK;

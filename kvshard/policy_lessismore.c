@@ -77,11 +77,11 @@ static enum status create_slots(const struct kv_policy_config *config, struct ar
     return STATUS_OK;
 }
 
-static enum status lessismore_create(const struct kv_policy_config *config, struct arena *memory,
-                                     void **state_out) {
+static enum status lessismore_create(const struct kv_policy_config *config, const double *values,
+                                     struct arena *memory, void **state_out) {
     struct lessismore *policy;
+    (void)values;
     TRY(check_options(config));
-    CHECK(config->context_length <= INT32_MAX);
     TRY(ARENA_TAKE(memory, 1, &policy));
     share_budget(config, policy);
     policy->n_heads_global = (uint32_t)config->n_heads_global;

@@ -33,6 +33,17 @@ static enum status create_scratch(struct arena *memory, const struct attention_s
     return create_partial(memory, later, head_dim, &scratch->later);
 }
 
+/* Of one sequence, where the policy may ever look at scores. */
+static enum status create_score_memory(struct arena *memory, const struct attention_shape *shape,
+                                       struct attention *attention) {
+    const size_t context = (size_t)shape->context_length;
+    const size_t lists = shape->rescores ? (size_t)shape->n_kv_heads_local * context : 0;
+    const size_t scores = shape->selects || shape->rescores ? (size_t)shape->n_heads_local * context : 0;
+    TRY(ARENA_TAKE(memory, scores, &attention->scores));
+    TRY(ARENA_TAKE(memory, lists, &attention->entries));
+    return ARENA_TAKE(memory, lists, &attention->rows);
+}
+
 enum status attention_create(const struct attention_shape *shape, const struct kernels *kernels,
                              struct arena *memory, struct attention **attention_out) {
     struct attention *attention;
@@ -46,7 +57,7 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     for (int32_t thread = 0; thread < shape->n_threads; thread++)
         TRY(create_scratch(memory, shape, (size_t)attention->group, &attention->scratch[thread]));
     TRY(ARENA_TAKE(memory, (size_t)shape->max_tokens * n_heads, &attention->items));
-    TRY(ARENA_TAKE(memory, shape->selects ? n_heads * (size_t)shape->context_length : 0, &attention->scores));
+    TRY(create_score_memory(memory, shape, attention));
     *attention_out = attention;
     return STATUS_OK;
 }
@@ -56,25 +67,36 @@ static enum kv_attention action_of(const struct attention_call *call, const stru
     return kv_policy_layer(call->policy, block->slot, call->layer, block->first_position + 1);
 }
 
-/* Everything up to each row's own token, or the window's end of it. */
-static struct token_span dense_list(const struct attention *attention, const struct batch_block *block) {
-    const int64_t window = attention->shape.sliding_window, n_cached = block->first_position + 1;
-    const int64_t first = window > 0 && n_cached > window ? n_cached - window : 0;
-    DCHECK(window == 0 || block->n_rows == 1);
-    return (struct token_span){.tokens = NULL, .first = first, .n_first = n_cached - first};
+static struct row_list rows_of(struct kv_set set) {
+    return (struct row_list){.rows = set.rows ? set.rows : set.tokens, .n_first = set.n_tokens};
+}
+
+/* Everything up to each row's own token that was not evicted, or the window's end of it. */
+static struct row_list dense_list(const struct attention *attention, const struct attention_call *call,
+                                  const struct batch_block *block, int32_t kv_head) {
+    const int64_t n_cached = block->first_position + block->n_rows, window = attention->shape.sliding_window;
+    struct row_list list =
+        rows_of(kv_policy_resident(call->policy, block->slot, call->layer, kv_head, n_cached));
+    list.n_first -= block->n_rows - 1; /* what the block's first row sees; its tokens are the last ones */
+    DCHECK(window == 0 || (block->n_rows == 1 && !list.rows));
+    if (window > 0 && n_cached > window)
+        list = (struct row_list){.first = n_cached - window, .n_first = window};
+    return list;
+}
+
+/* Puts the item behind those that were counted before. */
+static void count_item(struct attention *attention, struct item *item) {
+    item->n_entries = item->list.n_first + item->block->n_rows - 1;
+    item->n_chunks = chunks_of(item->n_entries);
+    item->cost_begin = attention->cost;
+    attention->cost += item->n_chunks * item->block->n_rows;
 }
 
 static struct item *add_item(struct attention *attention, const struct batch_block *block,
-                             struct head_group heads, struct token_span list) {
+                             struct head_group heads, struct row_list list) {
     struct item *item = &attention->items[attention->n_items++];
-    const int64_t n_entries = list.n_first + block->n_rows - 1;
-    *item = (struct item){.block = block,
-                          .heads = heads,
-                          .list = list,
-                          .n_entries = n_entries,
-                          .n_chunks = chunks_of(n_entries),
-                          .cost_begin = attention->cost};
-    attention->cost += item->n_chunks * block->n_rows;
+    *item = (struct item){.block = block, .heads = heads, .list = list};
+    count_item(attention, item);
     return item;
 }
 
@@ -83,19 +105,43 @@ static struct head_group heads_of(const struct attention *attention, int32_t kv_
         .kv_head = kv_head, .first = kv_head * attention->group, .n = attention->group};
 }
 
-/* A decode token at a sparse layer: neighbouring query heads that share their set go together, so that its
- * rows are read once. */
-static void add_set(struct attention *attention, const struct attention_call *call,
-                    const struct batch_block *block, int32_t kv_head) {
+static bool same_set(struct kv_set a, struct kv_set b) {
+    return a.tokens == b.tokens && a.rows == b.rows && a.n_tokens == b.n_tokens;
+}
+
+/* Of a KV head's query heads from `first` on, as many as share the first one's list: its rows are read once
+ * for all of them. */
+static struct head_group same_list(const struct attention_call *call, const struct batch_block *block,
+                                   struct head_group left, struct kv_set *set_out) {
+    const int64_t n_cached = block->first_position + 1;
+    *set_out = kv_policy_set(call->policy, block->slot, call->layer, n_cached, left.first);
+    for (int32_t n = 1; n < left.n; n++)
+        if (!same_set(*set_out,
+                      kv_policy_set(call->policy, block->slot, call->layer, n_cached, left.first + n)))
+            return (struct head_group){left.kv_head, left.first, n};
+    return left;
+}
+
+/* The lists of a decode token's query heads of one KV head. scores: of these heads, or NULL for ATTEND. */
+static void add_sets(struct attention *attention, const struct attention_call *call,
+                     const struct batch_block *block, int32_t kv_head, enum item_work work, float *scores) {
+    const enum kv_attention action = action_of(call, block);
     const struct head_group all = heads_of(attention, kv_head);
-    for (int32_t i = 0, n; i < all.n; i += n) {
-        const struct kv_set set = kv_policy_set(call->policy, block->slot, call->layer, all.first + i);
-        for (n = 1; i + n < all.n; n++)
-            if (kv_policy_set(call->policy, block->slot, call->layer, all.first + i + n).tokens != set.tokens)
-                break;
-        const struct token_span list = {.tokens = set.tokens, .first = 0, .n_first = set.n_tokens};
-        add_item(attention, block, (struct head_group){kv_head, all.first + i, n}, list);
+    struct head_group heads;
+    for (int32_t i = 0; i < all.n; i += heads.n) {
+        struct kv_set set;
+        heads = same_list(call, block, (struct head_group){kv_head, all.first + i, all.n - i}, &set);
+        struct item *item = add_item(attention, block, heads, rows_of(set));
+        item->work = work;
+        item->scores = scores ? scores + i * attention->shape.context_length : NULL;
+        if (action & KV_ADD_PARTIAL)
+            item->added = kv_policy_partial(call->policy, block->slot, call->layer, kv_head);
     }
+}
+
+/* What the policy has a say in is attended to sequence by sequence: there is room for the scores of one. */
+static bool needs_scores(enum kv_attention action) {
+    return action & (KV_RANK | KV_RESCORE);
 }
 
 static void clear_items(struct attention *attention) {
@@ -110,9 +156,31 @@ static void add_batch(struct attention *attention, const struct attention_call *
             const struct batch_block *block = &call->batch->blocks[b];
             const enum kv_attention action = action_of(call, block);
             if (action == KV_ATTEND_ALL)
-                add_item(attention, block, heads_of(attention, kv_head), dense_list(attention, block));
-            else if (action == KV_ATTEND_SET)
-                add_set(attention, call, block, kv_head);
+                add_item(attention, block, heads_of(attention, kv_head),
+                         dense_list(attention, call, block, kv_head));
+            else if (!needs_scores(action))
+                add_sets(attention, call, block, kv_head, ATTEND, NULL);
+        }
+}
+
+/* Every KV head of every decode token whose set depends on its queries. */
+static void choose_sets(const struct attention *attention, const struct attention_call *call) {
+    const struct batch *batch = call->batch;
+    const struct attention_shape *shape = &attention->shape;
+    const int64_t row_size = (int64_t)shape->n_heads_local * shape->head_dim;
+    const int64_t group_size = (int64_t)attention->group * shape->head_dim;
+    bool any = false;
+    for (int32_t d = 0; d < batch->n_decodes; d++)
+        any |= (action_of(call, &batch->blocks[batch->decodes[d]]) & KV_CHOOSE) != 0;
+    if (!any) return;
+#pragma omp parallel for collapse(2) schedule(dynamic)
+    for (int32_t d = 0; d < batch->n_decodes; d++)
+        for (int32_t kv_head = 0; kv_head < shape->n_kv_heads_local; kv_head++) {
+            const struct batch_block *block = &batch->blocks[batch->decodes[d]];
+            if (!(action_of(call, block) & KV_CHOOSE)) continue;
+            kv_policy_choose(call->policy, omp_get_thread_num(), block->slot, call->layer,
+                             block->first_position + 1, kv_head,
+                             call->q + block->first_row * row_size + kv_head * group_size);
         }
 }
 
@@ -128,40 +196,83 @@ static void run_items(const struct attention *attention, const struct attention_
     }
 }
 
-/* Every head ranks its tokens by the scores that were kept. */
-static void propose(const struct attention *attention, const struct attention_call *call,
-                    const struct batch_block *block, uint32_t *message_out) {
+/* Every head looks at the scores that were kept. */
+static void rank(const struct attention *attention, const struct attention_call *call,
+                 const struct batch_block *block) {
     const int64_t context = attention->shape.context_length, n_cached = block->first_position + 1;
     const int32_t n_heads = attention->shape.n_heads_local;
 #pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * n_heads))
     for (int32_t head = 0; head < n_heads; head++)
         kv_policy_rank(call->policy, omp_get_thread_num(), block->slot, call->layer, n_cached, head,
                        attention->scores + head * context);
-    kv_policy_propose(call->policy, block->slot, call->layer, n_cached, message_out);
 }
 
-/* A decode token at a selecting layer: dense attention that keeps its scores, then the proposal. */
-static void attend_and_propose(struct attention *attention, const struct attention_call *call,
-                               int32_t decode) {
+/* Has the policy replace the scores of one KV head; returns what is left of its list. */
+static struct row_list rescore(const struct attention *attention, const struct attention_call *call,
+                               const struct batch_block *block, int32_t kv_head) {
+    const int64_t context = attention->shape.context_length, n_cached = block->first_position + 1;
+    int32_t *entries = attention->entries + kv_head * context, *rows = attention->rows + kv_head * context;
+    const int32_t head = kv_head * attention->group;
+    const struct row_list list =
+        rows_of(kv_policy_set(call->policy, block->slot, call->layer, n_cached, head));
+    const int64_t n =
+        kv_policy_rescore(call->policy, omp_get_thread_num(), block->slot, call->layer, n_cached, kv_head,
+                          attention->scores + head * context, context, entries);
+    CHECK(n >= 1 && n <= list.n_first);
+    for (int64_t i = 0; i < n; i++)
+        rows[i] = list.rows ? list.rows[entries[i]] : entries[i];
+    return (struct row_list){.rows = rows, .n_first = n};
+}
+
+/* The second half of a layer whose scores the policy replaces. */
+static void weigh(struct attention *attention, const struct attention_call *call,
+                  const struct batch_block *block) {
+    const int32_t n_kv_heads = attention->shape.n_kv_heads_local;
+    const int64_t n_cached = block->first_position + 1;
+    clear_items(attention);
+    for (int32_t kv_head = 0; kv_head < n_kv_heads; kv_head++) {
+        struct item *item = add_item(attention, block, heads_of(attention, kv_head), (struct row_list){0});
+        item->work = WEIGH;
+        item->scores = attention->scores + item->heads.first * attention->shape.context_length;
+    }
+#pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * attention->shape.n_heads_local))
+    for (int32_t kv_head = 0; kv_head < n_kv_heads; kv_head++)
+        attention->items[kv_head].list = rescore(attention, call, block, kv_head);
+    attention->cost = 0;
+    for (int32_t i = 0; i < n_kv_heads; i++)
+        count_item(attention, &attention->items[i]);
+    run_items(attention, call);
+}
+
+/* A decode token whose policy looks at the scores. */
+static void attend_by_scores(struct attention *attention, const struct attention_call *call, int32_t decode) {
     const struct batch_block *block = &call->batch->blocks[call->batch->decodes[decode]];
-    const int64_t context = attention->shape.context_length;
+    const enum kv_attention action = action_of(call, block);
+    const enum item_work work = action & KV_RESCORE ? SCORE : ATTEND_KEEP_SCORES;
     clear_items(attention);
     for (int32_t kv_head = 0; kv_head < attention->shape.n_kv_heads_local; kv_head++)
-        add_item(attention, block, heads_of(attention, kv_head), dense_list(attention, block))->scores =
-            attention->scores + kv_head * attention->group * context;
+        add_sets(attention, call, block, kv_head, work,
+                 attention->scores + kv_head * attention->group * attention->shape.context_length);
     run_items(attention, call);
     const double begin = timer_seconds();
-    propose(attention, call, block, call->messages + call->message_offsets[decode]);
+    if (action & KV_RANK) rank(attention, call, block);
+    if (action & KV_AGREE)
+        kv_policy_propose(call->policy, block->slot, call->layer, block->first_position + 1,
+                          call->messages + call->message_offsets[decode]);
     attention->propose_seconds += timer_seconds() - begin;
+    if (action & KV_RESCORE) weigh(attention, call, block);
 }
 
 void attention_run(struct attention *attention, const struct attention_call *call) {
+    const double begin = timer_seconds();
+    choose_sets(attention, call);
+    attention->propose_seconds += timer_seconds() - begin;
     clear_items(attention);
     add_batch(attention, call);
     if (attention->n_items > 0) run_items(attention, call);
     for (int32_t decode = 0; decode < call->batch->n_decodes; decode++)
-        if (action_of(call, &call->batch->blocks[call->batch->decodes[decode]]) == KV_ATTEND_ALL_AND_SELECT)
-            attend_and_propose(attention, call, decode);
+        if (needs_scores(action_of(call, &call->batch->blocks[call->batch->decodes[decode]])))
+            attend_by_scores(attention, call, decode);
 }
 
 double attention_take_propose_seconds(struct attention *attention) {

@@ -28,7 +28,8 @@ struct attention_shape {
     int64_t context_length;
     int32_t max_tokens; /* rows of a batch */
     int32_t n_threads;
-    bool selects; /* some layer may select: room for the scores of one sequence is made */
+    bool selects;  /* some layer may look at scores (KV_RANK): room for those of one sequence is made */
+    bool rescores; /* some may replace them (KV_RESCORE) */
     enum dtype kv_dtype;
 };
 
@@ -38,7 +39,7 @@ NODISCARD enum status attention_create(const struct attention_shape *shape, cons
                                        struct arena *memory, struct attention **attention_out);
 
 /* q, out [batch->n_rows, n_heads_local * head_dim]. The rows' keys and values are in the cache already.
- * Decode rows follow the policy; at a selecting layer each one's message is written to
+ * Decode rows follow the policy; where it has the ranks agree, each one's message is written to
  * messages + message_offsets[d], d counting the decode tokens. */
 struct attention_call {
     const struct batch *batch;

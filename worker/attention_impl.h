@@ -1,9 +1,10 @@
 /* worker/attention_impl.h - the work of one layer's attention, and how it is cut; for attention*.c only.
  *
- * An *item* is one list of tokens with all queries that attend to it. Its list runs in chunks of ATTEND_CHUNK
- * entries. The chunks of all items, one after the other, are dealt to the threads in equal shares, so that a
- * share's border may cut an item into *pieces*. Whoever has an item's first chunk merges its chunks as they
- * come; the others keep each chunk's partial, and these are merged afterwards in ascending order.
+ * An *item* is one list of cached rows with all queries that attend to it. Its list runs in chunks of
+ * ATTEND_CHUNK entries. The chunks of all items, one after the other, are dealt to the threads in equal
+ * shares, so that a share's border may cut an item into *pieces*. Whoever has an item's first chunk merges
+ * its chunks as they come; the others keep each chunk's partial, and these are merged afterwards in ascending
+ * order.
  *
  * Memory:  everything is made by attention_create.
  * Threads: a scratch belongs to one thread; between its share and the merging lies a barrier.
@@ -19,22 +20,31 @@ struct head_group {
     int32_t n;
 };
 
-/* The tokens that the rows of a block attend to: `tokens`, or first, first + 1, … where it is NULL. Row i
- * of the block sees the first n_first + i entries. */
-struct token_span {
-    const int32_t *tokens;
+/* The rows of the cache that a block attends to: `rows`, or first, first + 1, … where it is NULL. The block's
+ * row i sees the first n_first + i entries. */
+struct row_list {
+    const int32_t *rows;
     int64_t first;
     int64_t n_first;
+};
+
+enum item_work {
+    ATTEND,             /* scores, weights, weighted values */
+    ATTEND_KEEP_SCORES, /* the same, and the scores stay in item.scores */
+    SCORE,              /* scores only, which go to item.scores */
+    WEIGH,              /* weights and weighted values from item.scores */
 };
 
 struct item {
     const struct batch_block *block;
     struct head_group heads;
-    struct token_span list;
+    struct row_list list;
     int64_t n_entries; /* what the block's last row sees */
     int64_t n_chunks;
     int64_t cost_begin; /* chunks x rows of the items before */
-    float *scores;      /* [heads.n, context_length] where a selecting layer keeps them, or NULL */
+    enum item_work work;
+    float *scores;           /* [heads.n, context_length], NULL for ATTEND */
+    struct kv_partial added; /* what the policy adds to it; sum NULL: nothing */
 };
 
 /* Chunks [begin, end) of an item. */
@@ -74,8 +84,10 @@ struct attention {
     struct scratch *scratch; /* [n_threads] */
     struct item *items;      /* [max_tokens * n_heads_local] of the run under way */
     int32_t n_items;
-    int64_t cost;  /* chunks x rows of all items */
-    float *scores; /* [n_heads_local, context_length] of one sequence at a selecting layer */
+    int64_t cost;     /* chunks x rows of all items */
+    float *scores;    /* [n_heads_local, context_length] of one sequence whose policy looks at them */
+    int32_t *entries; /* [n_kv_heads_local, context_length] of its lists that kv_policy_rescore left … */
+    int32_t *rows;    /* … and where they are in the cache */
     double propose_seconds;
 };
 

@@ -88,6 +88,19 @@ static void merge(const struct attention *attention, int32_t n_queries, struct p
                                          part.acc + query * head_dim, head_dim);
 }
 
+/* All chunks are merged: what is no token comes last. */
+static void finish_item(const struct attention *attention, const struct attention_call *call,
+                        const struct item *item, struct partial merged) {
+    if (item->work == SCORE) return;
+    for (int32_t i = 0; item->added.sum && i < item->heads.n; i++) {
+        const int64_t query = item->heads.first % attention->group + i, head_dim = attention->shape.head_dim;
+        attention->kernels->attend_merge(&merged.max[i], &merged.sum[i], merged.acc + i * head_dim,
+                                         item->added.max[query], item->added.sum[query],
+                                         item->added.acc + query * head_dim, head_dim);
+    }
+    scatter_outputs(attention, call, item, merged);
+}
+
 static int64_t chunk_entries(const struct item *item, int64_t chunk) {
     const int64_t left = item->n_entries - chunk * ATTEND_CHUNK;
     return left < ATTEND_CHUNK ? left : ATTEND_CHUNK;
@@ -96,11 +109,10 @@ static int64_t chunk_entries(const struct item *item, int64_t chunk) {
 /* Past the last entry the last row is repeated: `ahead` of the kernels wants as many as they read. */
 static void look_up(const struct attention_call *call, const struct item *item, int64_t chunk,
                     struct chunk_rows *rows) {
-    const struct token_span *list = &item->list;
+    const struct row_list *list = &item->list;
     const int64_t begin = chunk * ATTEND_CHUNK, n = chunk_entries(item, chunk);
     kv_cache_rows(call->cache, item->block->slot, call->layer, item->heads.kv_head,
-                  list->tokens ? list->tokens + begin : NULL, list->first + begin, n, rows->keys,
-                  rows->values);
+                  list->rows ? list->rows + begin : NULL, list->first + begin, n, rows->keys, rows->values);
     for (int64_t i = n; i < ATTEND_CHUNK; i++)
         rows->keys[i] = rows->keys[n - 1];
 }
@@ -114,11 +126,24 @@ static const int32_t *valid_entries(const struct item *item, int64_t chunk, int3
     return n_valid;
 }
 
+/* A head's scores of a chunk, where its item keeps them. */
+static float *kept_scores(const struct attention *attention, const struct item *item, int64_t chunk,
+                          int32_t head) {
+    return item->scores + head * attention->shape.context_length + chunk * ATTEND_CHUNK;
+}
+
 static void keep_scores(const struct attention *attention, const struct item *item, int64_t chunk,
                         const float *scores) {
     for (int32_t head = 0; head < item->heads.n; head++)
-        memcpy(item->scores + head * attention->shape.context_length + chunk * ATTEND_CHUNK,
-               scores + (int64_t)head * ATTEND_CHUNK, (size_t)chunk_entries(item, chunk) * sizeof *scores);
+        memcpy(kept_scores(attention, item, chunk, head), scores + (int64_t)head * ATTEND_CHUNK,
+               (size_t)chunk_entries(item, chunk) * sizeof *scores);
+}
+
+static void recall_scores(const struct attention *attention, const struct item *item, int64_t chunk,
+                          float *scores) {
+    for (int32_t head = 0; head < item->heads.n; head++)
+        memcpy(scores + (int64_t)head * ATTEND_CHUNK, kept_scores(attention, item, chunk, head),
+               (size_t)chunk_entries(item, chunk) * sizeof *scores);
 }
 
 /* scores [queries, ATTEND_CHUNK]; the values are fetched meanwhile, but by many queries, which take so long
@@ -144,8 +169,13 @@ static void attend_chunk(const struct attention *attention, const struct item *i
                          const struct chunk_rows *rows, const struct chunk_rows *next,
                          struct scratch *scratch, struct partial out) {
     const int64_t n = chunk_entries(item, chunk);
-    score_chunk(attention, item, n, rows, scratch);
-    if (item->scores) keep_scores(attention, item, chunk, scratch->scores);
+    if (item->work == WEIGH)
+        recall_scores(attention, item, chunk, scratch->scores);
+    else
+        score_chunk(attention, item, n, rows, scratch);
+    if (item->work == ATTEND_KEEP_SCORES || item->work == SCORE)
+        keep_scores(attention, item, chunk, scratch->scores);
+    if (item->work == SCORE) return;
     attention->kernels->attend_chunk(scratch->scores, ATTEND_CHUNK, queries_of(item),
                                      valid_entries(item, chunk, scratch->n_valid), rows->values,
                                      next ? next->keys : NULL, attention->shape.kv_dtype, n,
@@ -173,9 +203,9 @@ static void attend_piece(const struct attention *attention, const struct attenti
                                           : partial_at(scratch->later, (chunk - piece->begin) * n_queries,
                                                        attention->shape.head_dim);
         attend_chunk(attention, item, chunk, rows, ahead, scratch, out);
-        if (begins) merge(attention, n_queries, out, scratch->merged);
+        if (begins && item->work != SCORE) merge(attention, n_queries, out, scratch->merged);
     }
-    if (begins && piece->end == item->n_chunks) scatter_outputs(attention, call, item, scratch->merged);
+    if (begins && piece->end == item->n_chunks) finish_item(attention, call, item, scratch->merged);
 }
 
 void attend_share(const struct attention *attention, const struct attention_call *call, int thread,
@@ -199,7 +229,8 @@ void attend_finish(const struct attention *attention, const struct attention_cal
                    int n_threads) {
     const struct scratch *scratch = &attention->scratch[thread];
     const struct item *item = scratch->last.item;
-    if (!item || scratch->last.begin > 0 || scratch->last.end == item->n_chunks) return;
+    if (!item || item->work == SCORE || scratch->last.begin > 0 || scratch->last.end == item->n_chunks)
+        return;
     int64_t chunk = scratch->last.end;
     for (int other = thread + 1; other < n_threads && chunk < item->n_chunks; other++) {
         const struct scratch *from = &attention->scratch[other];
@@ -212,5 +243,5 @@ void attend_finish(const struct attention *attention, const struct attention_cal
                   scratch->merged);
     }
     CHECK(chunk == item->n_chunks);
-    scatter_outputs(attention, call, item, scratch->merged);
+    finish_item(attention, call, item, scratch->merged);
 }

@@ -14,8 +14,9 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
         .head_dim = worker->shard->spec->head_dim,
     };
     kv_cache_free_slot(worker->cache, fill->slot);
+    kv_policy_rewind(worker->policy, fill->slot, 0);
     worker->slot_tokens[fill->slot] = 0;
-    TRY(kv_cache_reserve(worker->cache, fill->slot, fill->n_tokens));
+    TRY(kv_policy_admit(worker->policy, fill->slot, 0, fill->n_tokens, false));
     TRY(fill_kv_cache(worker->cache, &shape, fill));
     worker->slot_tokens[fill->slot] = fill->n_tokens;
     return STATUS_OK;

@@ -8,10 +8,21 @@
 #include "worker/threads.h"
 #include "worker/worker_impl.h"
 
+/* The new tokens' places in the cache; what the policy forgets makes room first. */
+static enum status admit_span(struct worker *worker, const struct step_span *span) {
+    if (span->first_position < worker->slot_tokens[span->slot])
+        kv_policy_rewind(worker->policy, span->slot, span->first_position);
+    TRY(kv_policy_admit(worker->policy, span->slot, span->first_position, span->n_tokens,
+                        span->phase == SPAN_DECODE));
+    worker->slot_tokens[span->slot] = span->first_position + span->n_tokens;
+    return STATUS_OK;
+}
+
 /* Frees, reserves pages and notes the new lengths before anything is computed. */
 static enum status prepare_slots(struct worker *worker, const struct step_plan *plan) {
     for (int32_t i = 0; i < plan->n_freed_slots; i++) {
         kv_cache_free_slot(worker->cache, plan->freed_slots[i]);
+        kv_policy_rewind(worker->policy, plan->freed_slots[i], 0);
         worker->slot_tokens[plan->freed_slots[i]] = 0;
     }
     for (int32_t i = 0; i < plan->n_spans; i++) {
@@ -20,8 +31,7 @@ static enum status prepare_slots(struct worker *worker, const struct step_plan *
             return FAIL(STATUS_INTERNAL, "the step plan continues slot %d at token %lld, but it holds %lld",
                         span->slot, (long long)span->first_position,
                         (long long)worker->slot_tokens[span->slot]);
-        TRY(kv_cache_reserve(worker->cache, span->slot, span->first_position + span->n_tokens));
-        worker->slot_tokens[span->slot] = span->first_position + span->n_tokens;
+        TRY(admit_span(worker, span));
     }
     return STATUS_OK;
 }
@@ -62,9 +72,10 @@ static void finish_heads(const struct worker *worker, const float *bias, const f
 static void append_row(const struct worker *worker, const struct batch_block *block, int32_t i,
                        int32_t layer) {
     const int64_t head_dim = worker->shard->spec->head_dim, n_kv_heads = worker->shard->n_kv_heads;
-    const int64_t row = block->first_row + i;
+    const int64_t row = block->first_row + i, token = block->first_position + i;
     for (int32_t head = 0; head < n_kv_heads; head++)
-        kv_cache_append(worker->cache, block->slot, layer, head, block->first_position + i,
+        kv_cache_append(worker->cache, block->slot, layer, head,
+                        kv_policy_row(worker->policy, block->slot, layer, head, token),
                         worker->act.k + (row * n_kv_heads + head) * head_dim,
                         worker->act.v + (row * n_kv_heads + head) * head_dim);
 }
@@ -95,15 +106,20 @@ static void project_heads(struct worker *worker, int32_t layer_index) {
     }
 }
 
-/* Where each decode token's message begins; returns the words of all, 0 where the layer selects nothing. */
+/* Do the ranks agree on something at this layer of the d-th decode token? */
+static bool agrees(const struct worker *worker, int32_t layer, int32_t d) {
+    const struct batch_block *block = &worker->batch.blocks[worker->batch.decodes[d]];
+    return kv_policy_layer(worker->policy, block->slot, layer, block->first_position + 1) & KV_AGREE;
+}
+
+/* Where each decode token's message begins; returns the words of all, 0 where the layer agrees on nothing. */
 static size_t lay_out_messages(const struct worker *worker, int32_t layer) {
     size_t words = 0;
     for (int32_t d = 0; d < worker->batch.n_decodes; d++) {
         const struct batch_block *block = &worker->batch.blocks[worker->batch.decodes[d]];
-        const int64_t n_cached = block->first_position + 1;
         worker->selection.message_offsets[d] = words;
-        if (kv_policy_layer(worker->policy, block->slot, layer, n_cached) == KV_ATTEND_ALL_AND_SELECT)
-            words += kv_policy_message_words(worker->policy, block->slot, layer, n_cached);
+        if (agrees(worker, layer, d))
+            words += kv_policy_message_words(worker->policy, block->slot, layer, block->first_position + 1);
     }
     return words;
 }
@@ -112,9 +128,8 @@ static void take_agreed(struct worker *worker, int32_t layer) {
 #pragma omp parallel for schedule(dynamic) if (worker->batch.n_decodes > 1)
     for (int32_t d = 0; d < worker->batch.n_decodes; d++) {
         const struct batch_block *block = &worker->batch.blocks[worker->batch.decodes[d]];
-        const int64_t n_cached = block->first_position + 1;
-        if (kv_policy_layer(worker->policy, block->slot, layer, n_cached) == KV_ATTEND_ALL_AND_SELECT)
-            kv_policy_take(worker->policy, block->slot, layer, n_cached,
+        if (agrees(worker, layer, d))
+            kv_policy_take(worker->policy, block->slot, layer, block->first_position + 1,
                            worker->selection.messages + worker->selection.message_offsets[d]);
     }
 }
@@ -177,15 +192,16 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
     if (message_words > 0) finish_agreement(worker, layer_index);
 }
 
-/* How many tokens a sparse layer of the last decode token reads. */
+/* Values that query head 0 of the last decode token read in the last layer where it did not read all. */
 static int64_t attended_tokens(const struct worker *worker) {
     const struct batch *batch = &worker->batch;
     if (batch->n_decodes == 0) return 0;
     const struct batch_block *block = &batch->blocks[batch->decodes[batch->n_decodes - 1]];
     const int64_t n_cached = block->first_position + 1;
-    for (int32_t layer = worker->shard->spec->n_layers - 1; layer >= 0; layer--)
-        if (kv_policy_layer(worker->policy, block->slot, layer, n_cached) == KV_ATTEND_SET)
-            return kv_policy_set(worker->policy, block->slot, layer, 0).n_tokens;
+    for (int32_t layer = worker->shard->spec->n_layers - 1; layer >= 0; layer--) {
+        const int64_t n = kv_policy_attended(worker->policy, block->slot, layer, n_cached, 0).n_tokens;
+        if (n < n_cached) return n;
+    }
     return n_cached;
 }
 

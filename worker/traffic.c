@@ -53,34 +53,31 @@ int64_t traffic_weights_read(const struct model_shard *shard, int32_t n_rows) {
     return dense_bytes(shard) + expert_bytes(shard, n_experts) + embedded;
 }
 
-/* Tokens of the sets of one KV head's query heads: neighbours that share a set read it together. */
-static int64_t set_tokens(const struct kv_traffic *traffic, int32_t slot, int32_t layer, int32_t kv_head) {
-    int64_t n_tokens = 0;
-    const int32_t *previous = NULL;
-    for (int32_t i = 0; i < traffic->group; i++) {
-        const struct kv_set set = kv_policy_set(traffic->policy, slot, layer, kv_head * traffic->group + i);
-        if (i == 0 || set.tokens != previous) n_tokens += set.n_tokens;
-        previous = set.tokens;
-    }
-    return n_tokens;
-}
-
-static int64_t tokens_read(const struct kv_traffic *traffic, const struct batch_block *block, int32_t layer,
-                           int32_t kv_head) {
+/* Rows that one KV head reads for a decode token: neighbouring query heads that share a list read it
+ * together. */
+static int64_t rows_read(const struct kv_traffic *traffic, const struct batch_block *block, int32_t layer,
+                         int32_t kv_head) {
     const int64_t n_cached = block->first_position + 1;
-    if (kv_policy_layer(traffic->policy, block->slot, layer, n_cached) == KV_ATTEND_SET)
-        return set_tokens(traffic, block->slot, layer, kv_head);
-    return traffic->window > 0 ? smaller_i64(n_cached, traffic->window) : n_cached;
+    int64_t n_rows = 0;
+    struct kv_set previous = {0};
+    for (int32_t i = 0; i < traffic->group; i++) {
+        const struct kv_set set =
+            kv_policy_set(traffic->policy, block->slot, layer, n_cached, kv_head * traffic->group + i);
+        if (i == 0 || set.tokens != previous.tokens || set.n_tokens != previous.n_tokens)
+            n_rows += set.n_tokens;
+        previous = set;
+    }
+    return traffic->window > 0 ? smaller_i64(n_rows, traffic->window) : n_rows;
 }
 
 int64_t traffic_kv_read(const struct kv_traffic *traffic, int32_t layer) {
-    int64_t n_tokens = 0;
+    int64_t n_rows = 0;
     for (int32_t d = 0; d < traffic->batch->n_decodes; d++) {
         const struct batch_block *block = &traffic->batch->blocks[traffic->batch->decodes[d]];
         for (int32_t kv_head = 0; kv_head < traffic->n_kv_heads_local; kv_head++)
-            n_tokens += tokens_read(traffic, block, layer, kv_head);
+            n_rows += rows_read(traffic, block, layer, kv_head);
     }
-    return 2 * n_tokens * traffic->row_bytes;
+    return 2 * n_rows * traffic->row_bytes;
 }
 
 /* A list that only counts where there is no room. */

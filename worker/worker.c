@@ -150,6 +150,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .context_length = worker->limits.context_length,
         .dtype = config->kv_dtype,
     };
+    TRY(kv_cache_create(&shape, worker->kernels, &worker->cache));
     const struct kv_policy_config policy = {
         .name = config->policy,
         .budget = config->budget,
@@ -157,18 +158,21 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .n_sinks = config->n_sinks,
         .n_select_layers = config->n_select_layers,
         .select_layers = config->select_layers,
+        .dense_below = config->dense_below,
+        .options = config->policy_options,
         .n_slots = config->max_slots,
         .n_layers = shard->spec->n_layers,
         .n_heads_global = shard->spec->n_heads,
         .n_heads_local = shard->n_heads,
         .first_head = shard->first_head,
         .n_kv_heads_local = shard->n_kv_heads,
+        .head_dim = shard->spec->head_dim,
         .context_length = worker->limits.context_length,
         .n_threads = omp_get_max_threads(),
         .kernels = worker->kernels,
+        .cache = worker->cache,
     };
-    TRY(kv_policy_create(&policy, &worker->policy));
-    return kv_cache_create(&shape, worker->kernels, &worker->cache);
+    return kv_policy_create(&policy, &worker->policy);
 }
 
 static enum status create_activations(struct worker *worker) {
@@ -188,27 +192,29 @@ static enum status create_activations(struct worker *worker) {
     return ARENA_TAKE(worker->memory, hidden * sizeof(float), &act->embedding_row);
 }
 
+/* Does the layer ever do one of these? Whatever a policy does, it does where the context is full. */
+static bool layer_may(const struct worker *worker, int32_t layer, int bits) {
+    return kv_policy_layer(worker->policy, 0, layer, worker->limits.context_length) & bits;
+}
+
 static void log_selection(const struct worker *worker) {
     char layers[128] = "";
     for (int32_t layer = 0, used = 0; layer < worker->shard->spec->n_layers && used < 100; layer++)
-        if (kv_policy_layer(worker->policy, 0, layer, worker->limits.context_length) ==
-            KV_ATTEND_ALL_AND_SELECT)
+        if (layer_may(worker, layer, KV_AGREE))
             used += snprintf(layers + used, sizeof layers - (size_t)used, "%s%d", used ? ", " : "", layer);
     if (layers[0]) log_info(1, "%d tokens are selected at layers %s", worker->config.budget, layers);
 }
 
-/* Can any layer ever select? A short context or a dense policy spares the buffers of selection. */
-static bool policy_selects(const struct worker *worker) {
+/* A short context or a dense policy spares the buffers of selection. */
+static bool policy_may(const struct worker *worker, int bits) {
     for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++)
-        if (kv_policy_layer(worker->policy, 0, layer, worker->limits.context_length) ==
-            KV_ATTEND_ALL_AND_SELECT)
-            return true;
+        if (layer_may(worker, layer, bits)) return true;
     return false;
 }
 
 static enum status create_selection(struct worker *worker) {
     const size_t slots = (size_t)worker->limits.max_slots, context = (size_t)worker->limits.context_length;
-    const size_t words = policy_selects(worker) ? slots * context : 0;
+    const size_t words = policy_may(worker, KV_AGREE) ? slots * context : 0;
     TRY(ARENA_TAKE(worker->memory, words, &worker->selection.messages));
     TRY(ARENA_TAKE(worker->memory, slots, &worker->slot_tokens));
     return ARENA_TAKE(worker->memory, slots + 1, &worker->selection.message_offsets);
@@ -245,7 +251,8 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
         .context_length = worker->limits.context_length,
         .max_tokens = max_tokens,
         .n_threads = n_threads,
-        .selects = policy_selects(worker),
+        .selects = policy_may(worker, KV_RANK),
+        .rescores = policy_may(worker, KV_RESCORE),
         .kv_dtype = worker->config.kv_dtype,
     };
     TRY(arena_create("the step's buffers", &worker->memory));

@@ -20,6 +20,7 @@ static struct kv_policy_config base_config(const char *name) {
                                      .n_heads_local = 8,
                                      .first_head = 24,
                                      .n_kv_heads_local = 2,
+                                     .head_dim = 32,
                                      .context_length = 1000,
                                      .n_threads = 1,
                                      .kernels = kernels_at_level(0)};

@@ -37,6 +37,7 @@ static struct kv_policy *new_policy(const struct problem *problem, int32_t first
                                             .n_heads_local = n_heads,
                                             .first_head = first_head,
                                             .n_kv_heads_local = 1,
+                                            .head_dim = 32,
                                             .context_length = MAX_TOKENS,
                                             .n_threads = 2,
                                             .kernels = kernels_at_level(kernels_best_level())};
@@ -126,7 +127,7 @@ static void select_on_ranks(const struct problem *problem, int32_t n_ranks, int3
     }
     for (int32_t rank = 0; rank < n_ranks; rank++) {
         kv_policy_take(policies[rank], 0, LAYER, problem->n_tokens, agreed);
-        const struct kv_set set = kv_policy_set(policies[rank], 0, LAYER + 1, 0);
+        const struct kv_set set = kv_policy_set(policies[rank], 0, LAYER + 1, problem->n_tokens, 0);
         assert_int_equal(set.n_tokens, problem->budget);
         if (rank == 0) memcpy(set_out, set.tokens, (size_t)problem->budget * sizeof *set_out);
         assert_memory_equal(set.tokens, set_out, (size_t)problem->budget * sizeof *set_out);
@@ -265,6 +266,7 @@ static void the_paper_s_shares(void **state) {
                                                 .n_heads_global = 1,
                                                 .n_heads_local = 1,
                                                 .n_kv_heads_local = 1,
+                                                .head_dim = 32,
                                                 .context_length = 4096,
                                                 .n_threads = 1,
                                                 .kernels = kernels_at_level(0)};
@@ -277,7 +279,7 @@ static void the_paper_s_shares(void **state) {
         static uint32_t message[4096];
         propose(policy, 0, 2, n_cached, 1, scores, 4096, message);
         kv_policy_take(policy, 0, 2, n_cached, message);
-        const struct kv_set set = kv_policy_set(policy, 0, 3, 0);
+        const struct kv_set set = kv_policy_set(policy, 0, 3, n_cached, 0);
         assert_int_equal(set.n_tokens, cases[i].budget);
         for (int32_t j = 0; j < cases[i].budget; j++) /* all scores tie: the lowest candidates win */
             assert_int_equal(set.tokens[j],
@@ -322,9 +324,10 @@ static void slots_are_independent_even_at_once(void **state) {
         int32_t expected[30];
         assert_int_equal(pthread_join(threads[slot], NULL), 0);
         select_on_ranks(&problems[slot], 1, expected);
-        const struct kv_set set = kv_policy_set(policy, slot, LAYER + 2, 3);
+        const struct kv_set set = kv_policy_set(policy, slot, LAYER + 2, problems[slot].n_tokens, 3);
         assert_memory_equal(set.tokens, expected, sizeof expected);
-        assert_ptr_equal(set.tokens, kv_policy_set(policy, slot, LAYER + 2, 0).tokens);
+        assert_ptr_equal(set.tokens,
+                         kv_policy_set(policy, slot, LAYER + 2, problems[slot].n_tokens, 0).tokens);
     }
     kv_policy_destroy(policy);
 }
@@ -339,13 +342,14 @@ static void a_later_selection_replaces_the_set(void **state) {
         fill_scores((uint64_t)problem.n_tokens, &problem);
         select_in_slot(policy, 0, &problem);
         select_on_ranks(&problem, 2, expected);
-        assert_memory_equal(kv_policy_set(policy, 0, LAYER + 1, 0).tokens, expected, sizeof expected);
+        assert_memory_equal(kv_policy_set(policy, 0, LAYER + 1, problem.n_tokens, 0).tokens, expected,
+                            sizeof expected);
     }
     kv_policy_destroy(policy);
 }
 
 static void read_set(void *policy) {
-    (void)kv_policy_set(policy, 0, LAYER + 1, 0);
+    (void)kv_policy_set(policy, 0, LAYER + 1, 50, 0);
 }
 
 static void propose_at_a_reading_layer(void *policy) {

@@ -80,20 +80,21 @@ static struct world create(struct setting setting) {
     const struct kernels *kernels = kernels_at_level(kernels_best_level());
     const int32_t n_heads = setting.n_kv_heads * setting.group;
     const struct kv_shape shape = {MAX_SLOTS, LAYERS, setting.n_kv_heads, HEAD_DIM, CONTEXT, setting.dtype};
-    const struct kv_policy_config policy = {.name = setting.policy,
-                                            .budget = 400,
-                                            .recent_ratio = 0.25,
-                                            .n_sinks = 4,
-                                            .n_select_layers = 1,
-                                            .select_layers = select_layers,
-                                            .n_slots = MAX_SLOTS,
-                                            .n_layers = LAYERS,
-                                            .n_heads_global = n_heads,
-                                            .n_heads_local = n_heads,
-                                            .n_kv_heads_local = setting.n_kv_heads,
-                                            .context_length = CONTEXT,
-                                            .n_threads = MAX_THREADS,
-                                            .kernels = kernels};
+    struct kv_policy_config policy = {.name = setting.policy,
+                                      .budget = 400,
+                                      .recent_ratio = 0.25,
+                                      .n_sinks = 4,
+                                      .n_select_layers = 1,
+                                      .select_layers = select_layers,
+                                      .n_slots = MAX_SLOTS,
+                                      .n_layers = LAYERS,
+                                      .n_heads_global = n_heads,
+                                      .n_heads_local = n_heads,
+                                      .n_kv_heads_local = setting.n_kv_heads,
+                                      .head_dim = HEAD_DIM,
+                                      .context_length = CONTEXT,
+                                      .n_threads = MAX_THREADS,
+                                      .kernels = kernels};
     const struct attention_shape attention = {.n_heads_local = n_heads,
                                               .n_kv_heads_local = setting.n_kv_heads,
                                               .head_dim = HEAD_DIM,
@@ -104,6 +105,7 @@ static struct world create(struct setting setting) {
                                               .kv_dtype = setting.dtype};
     assert_int_equal(arena_create("test", &world.memory), STATUS_OK);
     assert_int_equal(kv_cache_create(&shape, kernels, &world.cache), STATUS_OK);
+    policy.cache = world.cache;
     assert_int_equal(kv_policy_create(&policy, &world.policy), STATUS_OK);
     assert_int_equal(attention_create(&attention, kernels, world.memory, &world.attention), STATUS_OK);
     assert_int_equal(batch_create(MAX_ROWS, world.memory, &world.batch), STATUS_OK);
@@ -148,7 +150,7 @@ static void run_all(struct world *world, int n_threads, float *outputs, uint32_t
         run_layer(world, layer);
         memcpy(outputs + (size_t)layer * size, world->out, size * sizeof *outputs);
         for (int32_t slot = 0; slot < world->setting.n_decodes; slot++)
-            if (kv_policy_layer(world->policy, slot, layer, world->lengths[slot]) == KV_ATTEND_ALL_AND_SELECT)
+            if (kv_policy_layer(world->policy, slot, layer, world->lengths[slot]) & KV_AGREE)
                 kv_policy_take(world->policy, slot, layer, world->lengths[slot],
                                world->messages + world->offsets[slot]);
     }

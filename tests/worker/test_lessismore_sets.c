@@ -40,9 +40,9 @@ static struct golden load(const char *path) {
 }
 
 /* The set that the last layer reads now: chosen by the last selecting layer. */
-static int same_set(const struct worker *worker, const json_t *expected) {
-    const struct kv_set set =
-        kv_policy_set(worker->policy, 0, worker->shard->spec->n_layers - 1, worker->shard->n_heads - 1);
+static int same_set(const struct worker *worker, int64_t n_cached, const json_t *expected) {
+    const struct kv_set set = kv_policy_set(worker->policy, 0, worker->shard->spec->n_layers - 1, n_cached,
+                                            worker->shard->n_heads - 1);
     if ((size_t)set.n_tokens != json_array_size(expected)) return 0;
     for (int64_t i = 0; i < set.n_tokens; i++)
         if (set.tokens[i] != json_integer_value(json_array_get(expected, (size_t)i))) return 0;
@@ -62,7 +62,7 @@ static int compare_all(const struct engine *engine, const struct worker *worker,
     int n_same = 0;
     for (int32_t i = golden->n_prompt; i < golden->n_tokens; i++) {
         CHECK(fixture_step(engine, SPAN_DECODE, i, golden->tokens + i, 1, &result) == STATUS_OK);
-        n_same += same_set(worker, golden_set(golden, i - golden->n_prompt));
+        n_same += same_set(worker, i + 1, golden_set(golden, i - golden->n_prompt));
     }
     return n_same;
 }
