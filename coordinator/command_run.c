@@ -115,6 +115,8 @@ enum status command_run(const struct config *config, const struct engine *engine
     const bool chat = config->interactive || (!given && terminal_is_terminal(0));
     if (chat && config->json)
         return FAIL(STATUS_BAD_INPUT, "--json has no place in a chat; give the prompt with -p or -f");
+    if (chat && config->fill_kv > 0)
+        return FAIL(STATUS_BAD_INPUT, "--fill-kv has no place in a chat; give the prompt with -p or -f");
     struct run_session session;
     TRY(run_session_open(config, engine, &session));
     const enum status status = chat ? run_session_chat(&session) : run_prompts(&session);

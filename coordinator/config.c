@@ -40,6 +40,8 @@ static enum status check_lists(const struct config *config) {
         return FAIL(STATUS_BAD_INPUT, "--budget: one number is wanted; only bench takes several");
     if (config->n_thread_counts > 1)
         return FAIL(STATUS_BAD_INPUT, "--threads: one number is wanted; only bench takes several");
+    if (config->command == COMMAND_RUN && config->n_depths > 1)
+        return FAIL(STATUS_BAD_INPUT, "--fill-kv: one number is wanted; only bench takes several");
     if (strlen(config->policy) < ENGINE_NAME_MAX) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT, "--policy: the value has %zu bytes; at most %d are allowed",
                 strlen(config->policy), ENGINE_NAME_MAX - 1);
@@ -64,6 +66,8 @@ static enum status check_together(const struct config *config) {
         return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
     if (config->interactive && (config->prompts.n > 0 || config->prompt_file))
         return FAIL(STATUS_BAD_INPUT, "--interactive asks for the prompts: leave out --prompt and --file");
+    if (config->interactive && config->fill_kv > 0)
+        return FAIL(STATUS_BAD_INPUT, "--interactive and --fill-kv cannot be given together");
     if (config->interactive && config->json)
         return FAIL(STATUS_BAD_INPUT, "--interactive and --json cannot be given together");
     if (config->command == COMMAND_RUN && config->logprobs >= 0 && !config->json)
@@ -89,6 +93,7 @@ static enum status read_sources(struct config *config, struct options *options, 
     config->parallel = sequences_side_by_side(config);
     config->budget = (int32_t)config->budgets[0];
     config->threads = (int32_t)config->thread_counts[0];
+    config->fill_kv = config->depths[0];
     return check_together(config);
 }
 

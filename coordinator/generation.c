@@ -10,7 +10,7 @@
 struct generation {
     struct sequence sequence;
     struct generation_options options;
-    int64_t context_length;
+    int64_t context_length; /* what is left of it behind n_filled */
     struct sampler *sampler;
     struct detokenizer *detokenizer;
     struct stop_matcher *stop_matcher;
@@ -158,12 +158,22 @@ static enum status check_options(const struct generation_options *options) {
     return FAIL(STATUS_BAD_INPUT, "max-tokens is 0; it must be 1 or more, or -1 for all the context holds");
 }
 
-static enum status check_prompt(const struct engine *engine, const struct token_list *prompt) {
-    if (prompt->n == 0) return FAIL(STATUS_BAD_INPUT, "the prompt is empty: there is nothing to continue");
-    if ((int64_t)prompt->n >= engine->limits.context_length)
+static enum status check_room(const struct engine *engine, const struct token_list *prompt,
+                              int64_t n_filled) {
+    const int64_t context_length = engine->limits.context_length;
+    if (n_filled + (int64_t)prompt->n < context_length) return STATUS_OK;
+    if (n_filled == 0)
         return FAIL(STATUS_BAD_INPUT,
                     "the prompt has %zu tokens, which leaves no room in the context of %lld", prompt->n,
-                    (long long)engine->limits.context_length);
+                    (long long)context_length);
+    return FAIL(STATUS_BAD_INPUT,
+                "the prompt has %zu tokens, which behind %lld of --fill-kv leaves no room in the context of "
+                "%lld",
+                prompt->n, (long long)n_filled, (long long)context_length);
+}
+
+static enum status check_prompt(const struct engine *engine, const struct token_list *prompt) {
+    if (prompt->n == 0) return FAIL(STATUS_BAD_INPUT, "the prompt is empty: there is nothing to continue");
     for (size_t i = 0; i < prompt->n; i++)
         if (prompt->ids[i] < 0 || prompt->ids[i] >= engine->limits.vocab_size)
             return FAIL(STATUS_BAD_INPUT,
@@ -188,6 +198,7 @@ enum status generation_create(const struct generation_options *options, const st
                               struct generation **generation_out) {
     TRY(check_options(options));
     TRY(check_prompt(engine, prompt));
+    TRY(check_room(engine, prompt, options->n_filled));
     CHECK(n_cached >= 0 && n_cached < (int32_t)prompt->n);
     struct generation *generation = calloc(1, sizeof *generation);
     if (!generation) return FAIL(STATUS_NO_MEMORY, "out of memory for an answer");
@@ -199,9 +210,11 @@ enum status generation_create(const struct generation_options *options, const st
                      .finished = finished,
                      .n_candidates = (int32_t)larger_i64(wanted, options->n_logprobs),
                      .n_prompt = (int32_t)prompt->n,
-                     .n_planned = n_cached},
+                     .n_planned = n_cached,
+                     .n_filled = options->n_filled,
+                     .fill_seed = options->sampler.seed},
         .options = *options,
-        .context_length = engine->limits.context_length,
+        .context_length = engine->limits.context_length - options->n_filled,
         .tokens = *prompt,
     };
     *prompt = (struct token_list){0};

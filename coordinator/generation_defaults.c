@@ -30,6 +30,7 @@ struct generation_options generation_options_from(const struct config *config,
     struct generation_options options = {
         .sampler = sampler_from(config, model),
         .max_tokens = config->max_tokens,
+        .n_filled = config->fill_kv,
         .stop = config->stop,
         .n_logprobs = config->logprobs,
     };

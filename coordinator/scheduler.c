@@ -9,6 +9,7 @@ struct scheduler {
     const struct engine *engine;
     struct arena *memory;
     struct sequence **slots; /* [max_slots]; NULL: free */
+    bool *to_fill;           /* [max_slots] before the next plan */
     int32_t *freed;          /* [max_slots] to be freed with the next plan */
     int32_t n_freed;
     struct step_span *spans;   /* [max_slots] of the plan being made */
@@ -28,7 +29,7 @@ void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_
     const bool decode = decodes(sequence);
     const int32_t left = decode ? 1 : sequence->n_prompt - first;
     span_out->phase = decode ? SPAN_DECODE : SPAN_PREFILL;
-    span_out->first_position = first;
+    span_out->first_position = sequence->n_filled + first;
     span_out->n_tokens = (int32_t)smaller_i64(left, room);
     span_out->tokens = tokens + first;
     sequence->n_planned = first + span_out->n_tokens;
@@ -42,6 +43,7 @@ enum status scheduler_create(const struct engine *engine, struct scheduler **sch
     enum status status;
     TRY_GOTO(ARENA_TAKE(memory, 1, &scheduler), fail);
     TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->slots), fail);
+    TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->to_fill), fail);
     TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->freed), fail);
     TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->spans), fail);
     TRY_GOTO(ARENA_TAKE(memory, n, &scheduler->planned), fail);
@@ -72,6 +74,7 @@ void scheduler_add(struct scheduler *scheduler, struct sequence *sequence) {
     const int32_t slot = free_slot(scheduler);
     CHECK(slot >= 0);
     scheduler->slots[slot] = sequence;
+    scheduler->to_fill[slot] = sequence->n_filled > 0;
 }
 
 int32_t scheduler_active(const struct scheduler *scheduler) {
@@ -173,6 +176,27 @@ static void free_with_next_plan(struct scheduler *scheduler, int32_t slot) {
     scheduler->freed[scheduler->n_freed++] = slot;
 }
 
+/* Filling a slot frees it: the next plan must not do it again. */
+static void keep_from_freeing(struct scheduler *scheduler, int32_t slot) {
+    int32_t n_kept = 0;
+    for (int32_t i = 0; i < scheduler->n_freed; i++)
+        if (scheduler->freed[i] != slot) scheduler->freed[n_kept++] = scheduler->freed[i];
+    scheduler->n_freed = n_kept;
+}
+
+static enum status fill_slots(struct scheduler *scheduler) {
+    const struct engine *engine = scheduler->engine;
+    for (int32_t slot = 0; slot < engine->limits.max_slots; slot++) {
+        const struct sequence *sequence = scheduler->slots[slot];
+        if (!sequence || !scheduler->to_fill[slot]) continue;
+        keep_from_freeing(scheduler, slot);
+        TRY(engine->fill_kv(engine->self,
+                            (struct step_fill){slot, sequence->n_filled, sequence->fill_seed}));
+        scheduler->to_fill[slot] = false;
+    }
+    return STATUS_OK;
+}
+
 void scheduler_retire(struct scheduler *scheduler) {
     for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++) {
         struct sequence *sequence = scheduler->slots[slot];
@@ -190,6 +214,7 @@ static void let_all_go(struct scheduler *scheduler) {
 }
 
 static enum status step(struct scheduler *scheduler) {
+    TRY(fill_slots(scheduler));
     const double begin = timer_seconds();
     const struct step_plan plan = make_plan(scheduler);
     const struct step_result *result;

@@ -32,6 +32,9 @@ struct sequence {
     int32_t n_candidates; /* per row of logits, 1…STEP_MAX_CANDIDATES */
     int32_t n_prompt;     /* tokens read in chunks; those that follow are decoded one by one */
     int32_t n_planned;    /* tokens given to the engine so far, or in the slot from before */
+
+    int64_t n_filled;   /* random keys and values that come before all of these; 0: none … */
+    uint64_t fill_seed; /* … and what they are made from */
 };
 
 /* What all plans have in common: the next chunk of the prompt, or the one token after those planned. Sets
@@ -59,7 +62,8 @@ void scheduler_destroy(struct scheduler *scheduler);
 /* Is a slot free? */
 bool scheduler_has_room(const struct scheduler *scheduler);
 
-/* Gives the sequence the first free slot; there must be room. */
+/* Gives the sequence the first free slot, which the next step fills if the sequence wants that; there must be
+ * room. */
 void scheduler_add(struct scheduler *scheduler, struct sequence *sequence);
 
 /* One step of all sequences, or of as many as limits.max_tokens has room for. Those that have finished

@@ -69,6 +69,7 @@ chat "$program" run -m $chatml --ignore-eos --batch-tokens 1 | diff "$scratch/ch
 refuses "--interactive asks for the prompts: leave out --prompt and --file" run -m $model -i -p x
 refuses "--interactive asks for the prompts: leave out --prompt and --file" run -m $model -i -f x
 refuses "--interactive and --json cannot be given together" run -m $model -i --json
+refuses "--interactive and --fill-kv cannot be given together" run -m $model -i --fill-kv 9
 refuses "--system needs a chat format, but this prompt is raw text" run -m $model -i --raw --system x
 at_terminal -- "$program" run -m $model --json
 seen "--json has no place in a chat; give the prompt with -p or -f" "[exit status 2]"

@@ -26,6 +26,16 @@ json=$("$program" run -m $model -p "Once upon a time" -n 3 --json | sed 's/, "lo
 scores=$(echo '{"ids":[1,403,407,261]}' | "$program" score -m $model | grep -o '"argmax": [^]]*]')
 [ "$scores" = '"argmax": [403, 407, 261, 378]' ] || fail "score: $scores"
 
+# Behind random keys and values: the same for every number of ranks, in any slot, beside any other; another context
+# gives another text.
+filled=$("$program" run -m $model -p "Once upon a time" -n 11 --fill-kv 300 --seed 3)
+[ -n "$filled" ] && [ "$filled" != "$text" ] || fail "--fill-kv changes nothing"
+[ "$filled" != "$("$program" run -m $model -p "Once upon a time" -n 11 --fill-kv 300 --seed 4)" ] ||
+    fail "--fill-kv does not depend on the seed"
+again=$(mpirun -q -n 3 "$program" run -m $model -p Lily -p The -p "Once upon a time" -n 11 --fill-kv 300 --seed 3 \
+    --parallel 2 | sed '1,/answer 3 of 3/d')
+[ "$again" = "$filled" ] || fail "--fill-kv on three ranks, in the second turn of a slot: '$again' instead of '$filled'"
+
 # Threads that are more than the cores do not wait by looking: with what OpenMP does by itself this takes minutes.
 again=$(env -u OMP_WAIT_POLICY timeout 60 mpirun -q -n 4 "$program" run -m models/lemma -p "1+1" -n 40 --ignore-eos -t 4) ||
     fail "4 ranks of 4 threads take too long"
@@ -41,6 +51,8 @@ again=$(OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p "Once upon a
 
 # Refused once the ranks know the model.
 refuses "the prompt has 5 tokens, which leaves no room in the context of 5" run -m $model -p "Once upon a time" -c 5
+refuses "the prompt has 5 tokens, which behind 500 of --fill-kv leaves no room in the context of 505" \
+    run -m $model -p "Once upon a time" -c 505 --fill-kv 500
 refuses_together "unknown policy 'fulll': choose one of full, lessismore" run -m $model -p x --policy fulll
 refuses "select layers must ascend: 2 comes after 3" run -m $model -p x --policy lessismore --select-layers 3,2
 refused "5 ranks cannot share the 4 KV heads of this model: run at most 4" \

@@ -88,7 +88,7 @@ static void test_tests(void **state) {
     expect_tests("-p 1-3 -n 0", 16, "1+0@0 2+0@0 3+0@0");
     expect_tests("-p 8 -n 0,4 -pg 32,16 --pg 1,2 -d 0,100", 148,
                  "8+0@0 0+4@0 32+16@0 1+2@0 8+0@100 0+4@100 32+16@100 1+2@100");
-    expect_tests("-p 0 -n 1 --fill-kv 256-1024*2", 1025, "0+1@256 0+1@512 0+1@1024");
+    expect_tests("-p 0 -n 1 --n-depth 256-1024*2", 1025, "0+1@256 0+1@512 0+1@1024");
 }
 
 static void test_sweep(void **state) {
@@ -129,9 +129,9 @@ static void test_refused(void **state) {
     expect_refused("-p 1-257", "--n-prompt: more than 256 numbers");
     expect_refused("-p 5-1", "--n-prompt: '5-1' is no list of whole numbers and ranges (1-4, 0-100+25, "
                              "512-4096*2)");
-    expect_refused("-d 1,,2", "--n-depth: '1,,2' is no list of whole numbers and ranges (1-4, 0-100+25, "
+    expect_refused("-d 1,,2", "--fill-kv: '1,,2' is no list of whole numbers and ranges (1-4, 0-100+25, "
                               "512-4096*2)");
-    expect_refused("-d 0-1099511627776*2", "--n-depth: '0-1099511627776*2' is no list of whole numbers and "
+    expect_refused("-d 0-1099511627776*2", "--fill-kv: '0-1099511627776*2' is no list of whole numbers and "
                                            "ranges (1-4, 0-100+25, 512-4096*2)");
     expect_refused("-n 1-1073741825",
                    "--n-gen: 1-1073741825 is out of range; it must be from 0 to 1073741824");

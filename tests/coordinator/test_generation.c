@@ -228,6 +228,33 @@ static void the_context_is_a_limit(void **state) {
     tear_down(&answer);
 }
 
+static void a_filled_slot_takes_from_the_context(void **state) {
+    struct answer answer;
+    set_up(&answer, state);
+    answer.options.n_eos = 0;
+    answer.options.n_filled = 100;
+    answer.options.sampler.seed = 5;
+    answer.fake->engine.limits.context_length = 112;
+    begin(&answer, 9, 0);
+    finish(&answer);
+    assert_int_equal(generation_finish_reason(answer.generation), FINISH_LENGTH);
+    assert_int_equal(generation_view(answer.generation).n_generated, 3);
+    assert_int_equal(answer.fake->n_tokens[0], 111);
+    assert_int_equal(answer.fake->n_fills, 1);
+    assert_int_equal(answer.fake->fills[0].n_tokens, 100);
+    assert_int_equal(answer.fake->fills[0].seed, 5);
+    tear_down(&answer);
+
+    set_up(&answer, state);
+    answer.options.n_filled = 100;
+    answer.fake->engine.limits.context_length = 112;
+    assert_int_equal(create(&answer, 12, 0), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(),
+                        "the prompt has 12 tokens, which behind 100 of --fill-kv leaves no room in the "
+                        "context of 112");
+    tear_down(&answer);
+}
+
 static void a_prompt_can_be_cancelled(void **state) {
     struct answer answer;
     set_up(&answer, state);
@@ -513,6 +540,7 @@ int main(void) {
         cmocka_unit_test(the_end_of_the_text_can_complete_a_stop_string),
         cmocka_unit_test(without_end_tokens_the_answer_goes_on),
         cmocka_unit_test(the_context_is_a_limit),
+        cmocka_unit_test(a_filled_slot_takes_from_the_context),
         cmocka_unit_test(a_prompt_can_be_cancelled),
         cmocka_unit_test(an_answer_can_be_cancelled),
         cmocka_unit_test(a_finished_answer_cannot_be_cancelled),

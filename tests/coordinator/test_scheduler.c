@@ -16,6 +16,7 @@ struct reader {
     struct sequence sequence;
     int32_t tokens[MAX_READ]; /* prompt, then answer */
     int32_t n, n_wanted;
+    int32_t n_before; /* tokens of the slot that come before these */
     bool cancelled, refuses;
 };
 
@@ -33,7 +34,7 @@ static enum status take(void *self, const struct engine *engine, const struct lo
     if (n_rows == 0) return STATUS_OK;
     assert_int_equal(n_rows, 1);
     const struct candidate best = rows->candidates[0];
-    assert_int_equal(rows->position, reader->n - 1);
+    assert_int_equal(rows->position, reader->n_before + reader->n - 1);
     assert_int_equal(engine->fetch_logits(engine->self, first_row, logits), STATUS_OK);
     assert_true(logits[best.token] == best.logit);
     reader->tokens[reader->n++] = best.token;
@@ -285,6 +286,48 @@ static void a_kept_slot_is_continued(void **state) {
     fake_engine_destroy(fake);
 }
 
+/* Each behind its own fill, the second of a slot too, whose first owner must not be freed over it. */
+static void sequences_begin_behind_what_they_are_filled_with(void **state) {
+    (void)state;
+    struct fake_engine *fake = fake_engine_create();
+    fake->engine.limits.max_slots = 2;
+    fake->engine.limits.max_tokens = 5;
+    struct scheduler *scheduler = create(fake);
+    struct reader readers[3];
+    for (int32_t i = 0; i < 3; i++) {
+        begin(&readers[i], 10 * i, 4, 2 + i);
+        readers[i].n_before = readers[i].sequence.n_filled = 100 * i;
+        readers[i].sequence.fill_seed = (uint64_t)(7 + i);
+    }
+    scheduler_add(scheduler, &readers[0].sequence);
+    scheduler_add(scheduler, &readers[1].sequence);
+    step(scheduler);
+    check_span(last_plan(fake), 0, 0, SPAN_PREFILL, 0, 4, 1);
+    check_span(last_plan(fake), 1, 1, SPAN_PREFILL, 100, 1, 0);
+    while (!scheduler_has_room(scheduler))
+        step(scheduler);
+    scheduler_add(scheduler, &readers[2].sequence);
+    while (scheduler_active(scheduler) > 0)
+        step(scheduler);
+
+    assert_int_equal(fake->n_fills, 2);
+    const struct step_fill expected[] = {{1, 100, 8}, {0, 200, 9}};
+    for (int32_t i = 0; i < 2; i++) {
+        assert_int_equal(fake->fills[i].slot, expected[i].slot);
+        assert_int_equal(fake->fills[i].n_tokens, expected[i].n_tokens);
+        assert_int_equal(fake->fills[i].seed, expected[i].seed);
+    }
+    for (int32_t i = 0; i < fake->n_plans; i++)
+        for (int32_t j = 0; j < fake->plans[i].n_freed; j++)
+            assert_int_equal(fake->plans[i].freed[j], 1); /* slot 0 was filled anew, which frees it */
+    for (int32_t i = 0; i < 3; i++)
+        assert_int_equal(readers[i].n, readers[i].n_wanted);
+    assert_int_equal(fake->n_tokens[0], 200 + readers[2].n - 1);
+    assert_int_equal(scheduler_totals(scheduler).cached_tokens, 200 + readers[2].n - 1);
+    scheduler_destroy(scheduler);
+    fake_engine_destroy(fake);
+}
+
 static void a_failed_step_leaves_freed_slots_for_the_next(void **state) {
     (void)state;
     struct fake_engine *fake = fake_engine_create();
@@ -432,6 +475,7 @@ int main(void) {
         cmocka_unit_test(a_freed_slot_is_sent_once_with_the_plan_that_reuses_it),
         cmocka_unit_test(there_is_room_for_as_many_as_slots),
         cmocka_unit_test(a_kept_slot_is_continued),
+        cmocka_unit_test(sequences_begin_behind_what_they_are_filled_with),
         cmocka_unit_test(a_failed_step_leaves_freed_slots_for_the_next),
         cmocka_unit_test(a_sequence_that_takes_nothing_fails_the_step),
         cmocka_unit_test(cancelled_sequences_leave_when_retired),
