@@ -190,8 +190,7 @@ static enum status fill_slots(struct scheduler *scheduler) {
         const struct sequence *sequence = scheduler->slots[slot];
         if (!sequence || !scheduler->to_fill[slot]) continue;
         keep_from_freeing(scheduler, slot);
-        TRY(engine->fill_kv(engine->self,
-                            (struct step_fill){slot, sequence->n_filled, sequence->fill_seed}));
+        TRY(engine->fill_kv(engine->self, (struct step_fill){slot, sequence->n_filled, sequence->fill_seed}));
         scheduler->to_fill[slot] = false;
     }
     return STATUS_OK;
