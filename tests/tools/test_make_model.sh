@@ -38,6 +38,16 @@ for shape in tiny-llama Tiny-Qwen3; do
     done <<<$'f16 0.003\nbf16 0.03\nq8_0 0.1\nq4_0 0.8'
 done
 
+# K types. Bits that were packed wrongly would be off by about the logits themselves, 1.
+make_model wide-llama "$scratch/wide.f32.gguf" --type f32
+logits "$scratch/wide.f32.gguf" >"$scratch/wide.f32.json"
+while read -r type limit; do
+    make_model wide-llama "$scratch/wide.$type.gguf" --type "$type"
+    logits "$scratch/wide.$type.gguf" >"$scratch/wide.$type.json"
+    difference=$(off "$scratch/wide.f32.json" "$scratch/wide.$type.json")
+    awk "BEGIN { exit !($difference > 0 && $difference < $limit) }" || fail "wide-llama $type is off by $difference"
+done <<<$'q6_k 0.1\nq5_k 0.2\nq4_k 0.4'
+
 make_model tiny-llama "$scratch/again.gguf" --type q4_0
 cmp "$scratch/again.gguf" "$scratch/tiny-llama.q4_0.gguf" || fail "the same seed gives other bytes"
 make_model tiny-llama "$scratch/other.gguf" --type q4_0 --seed 1
@@ -48,7 +58,7 @@ make_model tiny-qwen3 "$scratch/one" --layers 1
 text=$("$program" tokenize -m "$scratch/one" --decode -p "$("$program" tokenize -m "$scratch/one" -p "ah, Ünicode")")
 [ "$text" = "ah, Ünicode" ] || fail "the tokenizer makes '$text' of its own tokens"
 
-for wrong in "tiny-qwen3 $scratch/q --type q8_0" "tiny-qwen3 $scratch/one" "gpt-2 $scratch/new" \
+for wrong in "tiny-qwen3 $scratch/q --type q8_0" "tiny-qwen3 $scratch/q.gguf --type q4_k" "tiny-qwen3 $scratch/one" "gpt-2 $scratch/new" \
     "tiny-qwen3 $scratch/new --layers 0"; do
     # shellcheck disable=SC2086 # several arguments
     tools/make-model $wrong >"$scratch/made" 2>&1 && fail "make-model $wrong is accepted"

@@ -1,9 +1,11 @@
-"""How values are stored: float types, and the blocks of 32 that ggml calls Q8_0 and Q4_0."""
+"""How values are stored: float types, ggml's blocks of 32 (Q8_0, Q4_0), and its super-blocks of 256."""
 
 import dataclasses
 from collections.abc import Callable
 
 import numpy as np
+
+from random_model.k_types import SUPER_BLOCK, to_q4_k, to_q5_k, to_q6_k
 
 BLOCK = 32
 
@@ -67,4 +69,7 @@ ELEMENT_TYPES = {
     "bf16": ElementType(to_bf16, 1, 2, 30, 32, "BF16", "bfloat16"),
     "q8_0": ElementType(to_q8_0, BLOCK, 34, 8, 7, None, None),
     "q4_0": ElementType(to_q4_0, BLOCK, 18, 2, 2, None, None),
+    "q4_k": ElementType(to_q4_k, SUPER_BLOCK, 144, 12, 14, None, None),
+    "q5_k": ElementType(to_q5_k, SUPER_BLOCK, 176, 13, 16, None, None),
+    "q6_k": ElementType(to_q6_k, SUPER_BLOCK, 210, 14, 18, None, None),
 }

@@ -90,7 +90,8 @@ SHAPES = {
     "qwen3-1.7b": Shape("qwen3", 2048, 28, 16, 8, 128, 6144, 151936, True, 40960, 1e6),
     "qwen3-4b": Shape("qwen3", 2560, 36, 32, 8, 128, 9728, 151936, True, 40960, 1e6),
     "qwen3-8b": Shape("qwen3", 4096, 36, 32, 8, 128, 12288, 151936, False, 40960, 1e6),
-    # Of nobody's model: small enough for tests.
+    # Of nobody's model: small enough for tests, the wide one wide enough for super-blocks.
     "tiny-llama": Shape("llama", 64, 2, 4, 2, 32, 192, 1024, True, 1024, 1e4, Llama3Scaling(8.0)),
+    "wide-llama": Shape("llama", 256, 1, 8, 4, 32, 256, 1024, True, 1024, 1e4, Llama3Scaling(8.0)),
     "tiny-qwen3": Shape("qwen3", 64, 2, 4, 2, 32, 192, 1024, False, 1024, 1e6),
 }
