@@ -72,4 +72,7 @@ struct engine {
 
     /* [n_ranks] reports, which live until the next call. */
     enum status (*report)(void *self, const struct rank_report **reports_out);
+
+    /* [max_slots] of all ranks together, which live until the next call. */
+    enum status (*report_slots)(void *self, const struct slot_report **reports_out);
 };

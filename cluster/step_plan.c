@@ -150,6 +150,7 @@ enum status step_plan_check(const struct step_plan *plan, const struct step_limi
     case STEP_STOP:
     case STEP_READ:
     case STEP_REPORT:
+    case STEP_SLOTS:
         return STATUS_OK;
     case STEP_LOGITS:
         return check_logits(plan, limits);

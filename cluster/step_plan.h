@@ -25,6 +25,7 @@ enum step_kind {
     STEP_FILL,    /* `fill` a slot with random keys and values, as if so many tokens had been read */
     STEP_READ,    /* all threads of all ranks read memory at once, to see how fast that is */
     STEP_REPORT,  /* gather every rank's rank_report on rank 0 */
+    STEP_SLOTS,   /* gather every rank's slot_reports there */
 };
 
 enum span_phase {
@@ -104,6 +105,14 @@ struct rank_report {
     int64_t kv_bytes; /* of pages in use */
     int64_t weight_bytes_read;
     int64_t kv_bytes_read; /* keys and values attended to */
+};
+
+/* What one slot's sequence costs. */
+struct slot_report {
+    int64_t kv_bytes; /* of pages in use */
+    /* Tokens whose values its decode steps have read since the slot was freed, summed over layers and query
+     * heads. */
+    int64_t attended_tokens;
 };
 
 struct step_result {

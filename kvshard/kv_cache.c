@@ -265,6 +265,15 @@ int64_t kv_cache_length(const struct kv_cache *cache, int32_t slot) {
     return longest;
 }
 
+size_t kv_cache_slot_bytes(const struct kv_cache *cache, int32_t slot) {
+    check_slot(cache, slot);
+    size_t n_pages = 0;
+    for (int64_t table = first_table(cache, slot); table < first_table(cache, slot + 1); table++)
+        for (int64_t i = 0; i < pages_of(cache->lengths[table]); i++)
+            n_pages += entries_of(cache, table)[i].page != NULL;
+    return n_pages * kv_pool_page_bytes(cache->pool);
+}
+
 size_t kv_cache_bytes_in_use(const struct kv_cache *cache) {
     return (size_t)kv_pool_pages_in_use(cache->pool) * kv_pool_page_bytes(cache->pool);
 }

@@ -16,6 +16,7 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
     kv_cache_free_slot(worker->cache, fill->slot);
     kv_policy_rewind(worker->policy, fill->slot, 0);
     worker->slot_tokens[fill->slot] = 0;
+    slot_reports_reset(worker->slot_reports, fill->slot);
     TRY(kv_policy_admit(worker->policy, fill->slot, 0, fill->n_tokens, false));
     TRY(fill_kv_cache(worker->cache, &shape, fill));
     worker->slot_tokens[fill->slot] = fill->n_tokens;
@@ -23,6 +24,7 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
 }
 
 void measure_count_layer(struct worker *worker, int32_t layer) {
+    slot_reports_count(worker->slot_reports, worker->policy, &worker->batch, layer, worker->shard->n_heads);
     if (worker->batch.n_decodes < worker->batch.n_rows) return;
     const struct kv_traffic traffic = {
         .policy = worker->policy,

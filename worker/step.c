@@ -24,6 +24,7 @@ static enum status prepare_slots(struct worker *worker, const struct step_plan *
         kv_cache_free_slot(worker->cache, plan->freed_slots[i]);
         kv_policy_rewind(worker->policy, plan->freed_slots[i], 0);
         worker->slot_tokens[plan->freed_slots[i]] = 0;
+        slot_reports_reset(worker->slot_reports, plan->freed_slots[i]);
     }
     for (int32_t i = 0; i < plan->n_spans; i++) {
         const struct step_span *span = &plan->spans[i];

@@ -267,6 +267,7 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
     TRY(mlp_create(shard, worker->linear, max_tokens, worker->memory, &worker->mlp));
     TRY(logits_create(worker->comm, shard, worker->linear, max_tokens, worker->memory, &worker->logits));
     TRY(create_reports(worker));
+    TRY(slot_reports_create(worker->comm, worker->limits.max_slots, worker->memory, &worker->slot_reports));
     arena_seal(worker->memory);
     return STATUS_OK;
 }
@@ -351,6 +352,9 @@ enum status worker_serve(struct worker *worker) {
         case STEP_REPORT:
             measure_report(worker, NULL);
             break;
+        case STEP_SLOTS:
+            slot_reports_gather(worker->slot_reports, worker->comm, worker->cache);
+            break;
         case STEP_STOP:
             return STATUS_OK;
         }
@@ -403,6 +407,13 @@ static enum status engine_report(void *self, const struct rank_report **reports_
     return STATUS_OK;
 }
 
+static enum status engine_report_slots(void *self, const struct slot_report **reports_out) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_SLOTS}));
+    *reports_out = slot_reports_gather(worker->slot_reports, worker->comm, worker->cache);
+    return STATUS_OK;
+}
+
 struct engine worker_engine(struct worker *worker) {
     return (struct engine){
         .self = worker,
@@ -411,6 +422,7 @@ struct engine worker_engine(struct worker *worker) {
         .fill_kv = engine_fill_kv,
         .read_memory = engine_read_memory,
         .report = engine_report,
+        .report_slots = engine_report_slots,
         .limits = worker->limits,
         .n_ranks = comm_size(worker->comm),
         .n_threads = worker->n_threads,

@@ -13,6 +13,7 @@
 #include "worker/mlp.h"
 #include "worker/model_shard.h"
 #include "worker/residual.h"
+#include "worker/slot_reports.h"
 
 /* Activations of one step, row per token. */
 struct activations {
@@ -62,6 +63,7 @@ struct worker {
     struct rank_report traffic;  /* what was read since the last report; the rest is unused */
     struct rank_report *reports; /* [comm_size], rank 0 */
     size_t *report_sizes;        /* [comm_size] bytes of each rank's report */
+    struct slot_reports *slot_reports;
 };
 
 /* Executes a compute plan on this rank: collective with the other ranks' execution of the same plan. */

@@ -62,6 +62,7 @@ static void test_round_trip(void **state) {
     expect_round_trip(&(struct step_plan){.kind = STEP_COMPUTE, .n_candidates = 1}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_READ}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_REPORT}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_SLOTS}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_FILL, .fill = {.n_tokens = 1}}, &limits);
     static const struct step_limits wide = {STEP_MAX_SLOTS, STEP_MAX_TOKENS, INT32_MAX, INT64_MAX};
     expect_round_trip(&(struct step_plan){.number = UINT64_MAX,

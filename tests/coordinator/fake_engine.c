@@ -143,6 +143,16 @@ static enum status report(void *self, const struct rank_report **reports_out) {
     return STATUS_OK;
 }
 
+/* 10 bytes for each token in the slot; 2 read for each of them. */
+static enum status report_slots(void *self, const struct slot_report **reports_out) {
+    struct fake_engine *fake = self;
+    for (int32_t slot = 0; slot < FAKE_SLOTS; slot++)
+        fake->slot_reports[slot] = (struct slot_report){10 * fake->n_tokens[slot], 2 * fake->n_tokens[slot]};
+    fake->number++;
+    *reports_out = fake->slot_reports;
+    return STATUS_OK;
+}
+
 struct fake_engine *fake_engine_create(void) {
     struct fake_engine *fake = calloc(1, sizeof *fake);
     assert_non_null(fake);
@@ -157,6 +167,7 @@ struct fake_engine *fake_engine_create(void) {
                                    .fill_kv = fill_kv,
                                    .read_memory = read_memory,
                                    .report = report,
+                                   .report_slots = report_slots,
                                    .n_ranks = 2,
                                    .n_threads = 1,
                                    .kernels_name = "fake"};

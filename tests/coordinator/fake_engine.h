@@ -43,6 +43,7 @@ struct fake_engine {
     int32_t n_reports;      /* see the end of this file */
     int64_t n_decode_steps; /* since the last report */
     struct rank_report reports[2];
+    struct slot_report slot_reports[FAKE_SLOTS];
 
     uint64_t number; /* of the next plan, fetches included */
     int32_t tokens[FAKE_SLOTS][FAKE_CONTEXT];

@@ -1,4 +1,5 @@
-/* Filling a slot through the engine, and the bytes that reports say were read, against arithmetic. */
+/* Filling a slot through the engine, and the bytes and tokens that reports say were read, against arithmetic.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -13,6 +14,7 @@
 enum {
     LAYERS = 5,
     HIDDEN = 64,
+    HEADS = 8,
     KV_HEADS = 4,
     HEAD_DIM = 8,
     KV = KV_HEADS * HEAD_DIM,
@@ -59,6 +61,16 @@ static void expect_nothing_read(const struct engine *engine) {
     CHECK(totals.weights_read == 0 && totals.kv_read == 0);
 }
 
+/* Pages of slot 0, and what its decode steps read since it was filled. */
+static void check_slots(const struct engine *engine, int64_t attended) {
+    const struct totals totals = take_totals(engine);
+    const struct slot_report *slots;
+    CHECK(engine->report_slots(engine->self, &slots) == STATUS_OK);
+    CHECK(slots[0].kv_bytes == totals.kv_bytes && slots[0].attended_tokens == attended);
+    for (int32_t slot = 1; slot < engine->limits.max_slots; slot++)
+        CHECK(slots[slot].kv_bytes == 0 && slots[slot].attended_tokens == 0);
+}
+
 static void check_fill(const struct engine *engine, bool sparse) {
     const struct step_fill fill = {.slot = 0, .n_tokens = DEPTH, .seed = 3};
     CHECK(engine->fill_kv(engine->self, fill) == STATUS_OK);
@@ -73,11 +85,13 @@ static void check_fill(const struct engine *engine, bool sparse) {
     const int64_t n_dense = sparse ? 3 : LAYERS;
     const int64_t tokens_read = n_dense * (DEPTH + 1) + (LAYERS - n_dense) * BUDGET;
     CHECK(decoded.kv_read == 2 * tokens_read * KV_HEADS * ROW_BYTES);
+    check_slots(engine, tokens_read * HEADS);
     CHECK(decoded.weights_read == expected_weights(engine->n_ranks) + engine->n_ranks * HIDDEN * 4);
     expect_nothing_read(engine);
 
     /* The same seed, the same bits; another, others. */
     CHECK(engine->fill_kv(engine->self, fill) == STATUS_OK);
+    check_slots(engine, 0);
     CHECK(decode_at(engine, DEPTH) == logit);
     CHECK(engine->fill_kv(engine->self, (struct step_fill){0, DEPTH, 4}) == STATUS_OK);
     CHECK(decode_at(engine, DEPTH) != logit);
