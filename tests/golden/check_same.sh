@@ -87,6 +87,38 @@ compare_answers() { # compare_answers MODEL OPTION…
     done
 }
 
+# Every policy there is, on answers long enough that pages fill, sets move and tokens are evicted. With log-probabilities,
+# so that a difference shows before it changes a token. 500 tokens of budget are more than any sequence here has.
+compare_policies() { # compare_policies MODEL
+    local model=$1 policy ranks problem
+    problem='given wf=3,bj=8. mq+ma=rn;rf-bj=ma;bj-wf=rf;rn-ma=zt;zt+rf=np; find np'
+    short='given ab=1,cd=2. ab+cd=ef;ef-ab=gh; find gh'
+    answers() { # answers RANKS THREADS OPTION…
+        run_caucus "$1" "$2" run -m "$model" --json --logprobs 1 --ignore-eos -p "$problem" "${@:3}" -n 150
+    }
+    answers 1 1 | answer >"$scratch/full"
+    for policy in $(policies "$model"); do
+        answers 1 2 --policy "$policy" --budget 500 | answer | sed "s/\"attended_tokens\": [0-9]*/\"attended_tokens\": N/" \
+            >"$scratch/out"
+        case $policy in
+        full | emulate | sparsemax*) ;; # other weights, or no budget
+        *) same "$policy with the budget of all tokens: run" "$scratch/out" "$scratch/full" ;;
+        esac
+        answers 1 1 --policy "$policy" --budget 64 | answer >"$scratch/reference"
+        for ranks in 2 3 4; do
+            answers "$ranks" $((ranks == 2 ? 2 : 1)) --policy "$policy" --budget 64 | answer >"$scratch/out"
+            same "$policy: run, $ranks ranks" "$scratch/out" "$scratch/reference"
+        done
+        answers 2 1 --policy "$policy" --budget 64 -p "$short" -p "$problem $short" | sed -n 1p | answer >"$scratch/out"
+        same "$policy: run beside two others, 2 ranks" "$scratch/out" "$scratch/reference"
+    done
+}
+
+# policies MODEL: their names, from the sentence that refuses an unknown one.
+policies() {
+    "$caucus" run -m "$1" -p x --policy unknown 2>&1 | sed -n 's/.*choose one of //p' | tr -d ','
+}
+
 sparse=(--policy lessismore --budget 16 "--select-layers=1,3")
 case $4 in
 stories)
@@ -114,6 +146,10 @@ types) # every type of weights and pages
     compare_model "$data/models/small_llama" 4 --kv-type f32
     compare_model "$data/models/small_llama" 4 --kv-type bf16
     compare_model "$data/../../models/lemma" 2 --kv-type q8
+    ;;
+policies)
+    [ "$(policies "$data/../../models/lemma" | wc -w)" -ge 2 ] || failed=1
+    compare_policies "$data/../../models/lemma"
     ;;
 architectures)
     for model in tiny_qwen2 tiny_qwen3_tf5 tiny_qwen3_moe tiny_mistral_window tiny_llama3_yarn; do
