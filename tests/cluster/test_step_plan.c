@@ -154,8 +154,8 @@ static void test_bad_plans(void **state) {
 
 static void test_bad_kinds(void **state) {
     (void)state;
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = (enum step_kind)6},
-                      "step plan 7: it is of the unknown kind 6");
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = (enum step_kind)99},
+                      "step plan 7: it is of the unknown kind 99");
     expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = -1},
                       "step plan 7: no step has a row -1 of logits");
     expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = 100},
