@@ -274,6 +274,10 @@ size_t kv_cache_slot_bytes(const struct kv_cache *cache, int32_t slot) {
     return n_pages * kv_pool_page_bytes(cache->pool);
 }
 
+enum dtype kv_cache_dtype(const struct kv_cache *cache) {
+    return cache->shape.dtype;
+}
+
 size_t kv_cache_bytes_in_use(const struct kv_cache *cache) {
     return (size_t)kv_pool_pages_in_use(cache->pool) * kv_pool_page_bytes(cache->pool);
 }

@@ -73,6 +73,9 @@ void kv_cache_free_slot(struct kv_cache *cache, int32_t slot);
 /* Rows of the slot's longest table. */
 int64_t kv_cache_length(const struct kv_cache *cache, int32_t slot);
 
+/* Of the keys and values, as kernels load them. */
+enum dtype kv_cache_dtype(const struct kv_cache *cache);
+
 size_t kv_cache_slot_bytes(const struct kv_cache *cache, int32_t slot); /* of its pages, which are counted */
 size_t kv_cache_bytes_in_use(const struct kv_cache *cache);             /* pages in use x page bytes */
 size_t kv_cache_bytes_held(const struct kv_cache *cache); /* by the pool, from the operating system */
