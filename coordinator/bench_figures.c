@@ -3,7 +3,7 @@
 #include <math.h>
 
 static double tokens_of(const struct bench_test *test) {
-    return (double)(test->n_prompt + test->n_gen);
+    return (double)(test->n_prompt + test->n_gen) * test->n_parallel;
 }
 
 double bench_figures_rate(const struct bench_test *test, const struct bench_result *result, int32_t i) {

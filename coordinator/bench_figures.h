@@ -12,7 +12,7 @@
 
 struct bench_figures {
     double mean_ns, deviation_ns;     /* of a sample; deviations are 0 where there is but one */
-    double mean_rate, deviation_rate; /* tokens per second */
+    double mean_rate, deviation_rate; /* tokens per second, of all sequences */
     double compute_ms, sync_ms, select_ms, sample_ms; /* per token */
     double agree_ms;                                  /* of select_ms */
 

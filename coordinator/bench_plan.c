@@ -71,7 +71,7 @@ static enum status check_policies(const struct config *config) {
 
 /* ---- tests ---- */
 
-static enum status parse_pair(const char *text, struct bench_test *test_out) {
+static enum status parse_pair(const char *text, int64_t *n_prompt_out, int64_t *n_gen_out) {
     const char *comma = strchr(text, ',');
     struct integer_range prompt, generation;
     if (!comma || !integer_range_parse(text, (size_t)(comma - text), &prompt) ||
@@ -80,7 +80,8 @@ static enum status parse_pair(const char *text, struct bench_test *test_out) {
         prompt.first > MAX_TOKENS || generation.first > MAX_TOKENS)
         return FAIL(STATUS_BAD_INPUT, "--pg: '%s' is not P,N: tokens to read and to generate, from 1 to %d",
                     text, MAX_TOKENS);
-    *test_out = (struct bench_test){.n_prompt = prompt.first, .n_gen = generation.first};
+    *n_prompt_out = prompt.first;
+    *n_gen_out = generation.first;
     return STATUS_OK;
 }
 
@@ -89,27 +90,36 @@ struct test_list {
     size_t n;
 };
 
-static void add_test(struct test_list *list, int64_t n_prompt, int64_t n_gen, int64_t n_depth) {
-    if (n_prompt == 0 && n_gen == 0) return;
-    list->tests[list->n++] = (struct bench_test){n_prompt, n_gen, n_depth};
+static void add_test(struct test_list *list, struct bench_test test) {
+    if (test.n_prompt > 0 || test.n_gen > 0) list->tests[list->n++] = test;
 }
 
-static enum status add_tests_at(const struct config *config, int64_t depth, struct test_list *list) {
-    for (size_t i = 0; i < config->n_prompt_sizes; i++)
-        add_test(list, config->prompt_sizes[i], 0, depth);
-    for (size_t i = 0; i < config->n_generation_sizes; i++)
-        add_test(list, 0, config->generation_sizes[i], depth);
+/* at: the depth and the number of sequences. */
+static enum status add_tests_at(const struct config *config, struct bench_test at, struct test_list *list) {
+    struct bench_test test = at;
+    for (size_t i = 0; i < config->n_prompt_sizes; i++) {
+        test.n_prompt = config->prompt_sizes[i];
+        add_test(list, test);
+    }
+    test.n_prompt = 0;
+    for (size_t i = 0; i < config->n_generation_sizes; i++) {
+        test.n_gen = config->generation_sizes[i];
+        add_test(list, test);
+    }
     for (size_t i = 0; i < config->prompt_and_generation.n; i++) {
-        struct bench_test pair;
-        TRY(parse_pair(config->prompt_and_generation.items[i], &pair));
-        add_test(list, pair.n_prompt, pair.n_gen, depth);
+        TRY(parse_pair(config->prompt_and_generation.items[i], &test.n_prompt, &test.n_gen));
+        add_test(list, test);
     }
     return STATUS_OK;
 }
 
 static enum status add_tests(const struct config *config, struct test_list *list) {
     for (size_t i = 0; i < config->n_depths; i++)
-        TRY(add_tests_at(config, config->depths[i], list));
+        for (size_t j = 0; j < config->n_parallel_counts; j++)
+            TRY(add_tests_at(config,
+                             (struct bench_test){.n_depth = config->depths[i],
+                                                 .n_parallel = (int32_t)config->parallel_counts[j]},
+                             list));
     return STATUS_OK;
 }
 
@@ -117,8 +127,8 @@ static enum status add_tests(const struct config *config, struct test_list *list
 static void add_sweep(const struct config *config, int64_t context_length, struct test_list *list) {
     const int64_t n_gen = config->generation_sizes[0], deepest = context_length - n_gen;
     for (int64_t depth = SWEEP_FIRST_DEPTH; depth < deepest; depth *= 2)
-        add_test(list, 0, n_gen, depth);
-    add_test(list, 0, n_gen, deepest);
+        add_test(list, (struct bench_test){.n_gen = n_gen, .n_depth = depth, .n_parallel = 1});
+    add_test(list, (struct bench_test){.n_gen = n_gen, .n_depth = deepest, .n_parallel = 1});
 }
 
 static int64_t tokens_of(const struct bench_test *test) {
@@ -140,7 +150,7 @@ static enum status check_tests(const struct test_list *list, int64_t context_len
 static enum status allocate(const struct config *config, struct test_list *list) {
     const size_t per_depth =
         config->n_prompt_sizes + config->n_generation_sizes + config->prompt_and_generation.n;
-    const size_t n = config->sweep_depth ? 64 : config->n_depths * per_depth;
+    const size_t n = config->sweep_depth ? 64 : config->n_depths * config->n_parallel_counts * per_depth;
     list->tests = calloc(n + 1, sizeof *list->tests);
     return list->tests ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for %zu tests", n);
 }
@@ -178,9 +188,11 @@ int64_t bench_plan_context(const struct config *config) {
 
 static enum status check_sweep(const struct config *config) {
     if (!config->sweep_depth) return STATUS_OK;
-    if (config->prompt_and_generation.n > 0 || config->n_depths > 1 || config->depths[0] > 0)
-        return FAIL(STATUS_BAD_INPUT,
-                    "--sweep-depth chooses the depths and generates only: leave out -d and --pg");
+    if (config->prompt_and_generation.n > 0 || config->n_depths > 1 || config->depths[0] > 0 ||
+        config->parallel > 1)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "--sweep-depth chooses the depths and generates only: leave out -d, --pg and --n-parallel");
     if (config->n_generation_sizes == 1 && config->generation_sizes[0] > 0) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT, "--sweep-depth takes one number of tokens to generate (-n)");
 }

@@ -1,7 +1,8 @@
 /* coordinator/bench_plan.h - what `bench` runs: engines one after the other, and on each of them all tests.
  *
  * Engines are every policy with every budget (one suffices for `full`, which has none) and every number of
- * threads. Tests are those of every depth: prompts, generations, and prompts with generations.
+ * threads. Tests are those of every depth and number of sequences: prompts, generations, and prompts with
+ * generations.
  *
  * Memory:  bench_plan_tests allocates.
  * Threads: any.
@@ -20,9 +21,10 @@ struct bench_engine {
 };
 
 struct bench_test {
-    int64_t n_prompt;
+    int64_t n_prompt; /* of each sequence, likewise the others */
     int64_t n_gen;
     int64_t n_depth;
+    int32_t n_parallel; /* sequences side by side, at least 1 */
 };
 
 /* What is wrong with the options of bench taken together: policies, pairs, a context too short. */

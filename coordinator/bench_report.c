@@ -26,7 +26,7 @@ static void read_cpu_name(char name[128]) {
     if (file) fclose(file);
 }
 
-/* "tg128 @ d4096" */
+/* "tg128 @ d4096 x16" */
 void bench_test_name(const struct bench_test *test, char name[BENCH_NAME_MAX]) {
     int size = 0;
     if (test->n_prompt > 0) size = snprintf(name, BENCH_NAME_MAX, "pp%lld", (long long)test->n_prompt);
@@ -34,7 +34,8 @@ void bench_test_name(const struct bench_test *test, char name[BENCH_NAME_MAX]) {
         size += snprintf(name + size, BENCH_NAME_MAX - (size_t)size, "%stg%lld", size > 0 ? "+" : "",
                          (long long)test->n_gen);
     if (test->n_depth > 0)
-        snprintf(name + size, BENCH_NAME_MAX - (size_t)size, " @ d%lld", (long long)test->n_depth);
+        size += snprintf(name + size, BENCH_NAME_MAX - (size_t)size, " @ d%lld", (long long)test->n_depth);
+    if (test->n_parallel > 1) snprintf(name + size, BENCH_NAME_MAX - (size_t)size, " x%d", test->n_parallel);
 }
 
 /* NULL is what could not be made. */
@@ -74,8 +75,9 @@ static json_t *test_json(const struct bench_record *record) {
     bench_test_name(&record->test, name);
     struct tm parts;
     strftime(began, sizeof began, "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&record->began, &parts));
-    return json_pack("{s:s, s:I, s:I, s:I, s:s}", "test", name, "n_prompt", (json_int_t)record->test.n_prompt,
-                     "n_gen", (json_int_t)record->test.n_gen, "n_depth", (json_int_t)record->test.n_depth,
+    return json_pack("{s:s, s:I, s:I, s:I, s:i, s:s}", "test", name, "n_prompt",
+                     (json_int_t)record->test.n_prompt, "n_gen", (json_int_t)record->test.n_gen, "n_depth",
+                     (json_int_t)record->test.n_depth, "n_parallel", (int)record->test.n_parallel,
                      "test_time", began);
 }
 
@@ -94,7 +96,7 @@ static json_t *decode_only(const struct bench_record *record, double value) {
 
 static json_t *traffic_json(const struct bench_record *record, const struct bench_figures *figures) {
     const struct bench_result *result = &record->result;
-    const double n_tokens = (double)record->test.n_gen * result->n_samples;
+    const double n_tokens = (double)record->test.n_gen * record->test.n_parallel * result->n_samples;
     return json_pack("{s:o, s:o, s:o, s:o, s:f, s:o, s:I}", "bytes_per_token",
                      decode_only(record, figures->bytes_per_token), "weight_bytes_per_token",
                      decode_only(record, (double)result->weight_bytes_read / n_tokens), "kv_bytes_per_token",

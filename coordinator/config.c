@@ -2,6 +2,7 @@
 
 #include <string.h>
 
+#include "base/numbers.h"
 #include "base/edit_distance.h"
 #include "coordinator/config_impl.h"
 #include "coordinator/config_yaml.h"
@@ -47,11 +48,27 @@ static enum status check_lists(const struct config *config) {
                 strlen(config->policy), ENGINE_NAME_MAX - 1);
 }
 
+static enum status check_trace(const struct config *config) {
+    const bool recording = !config->draw;
+    if (config->prompts.n > 1)
+        return FAIL(STATUS_BAD_INPUT, "--prompt: one is wanted; only run and tokenize take several");
+    if (recording && strcmp(config->output, "-") == 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "name the file to record in with --output FILE, or draw one with --draw FILE");
+    if (!recording && (config->prompts.n > 0 || config->prompt_file || strcmp(config->output, "-") != 0))
+        return FAIL(STATUS_BAD_INPUT,
+                    "--draw reads a trace that is there: leave out --prompt, --file and --output");
+    if (!recording && !config->svg && !config->html)
+        return FAIL(STATUS_BAD_INPUT, "--draw: name what to draw to with --svg FILE or --html FILE");
+    return STATUS_OK;
+}
+
 /* What depends on more than one option. */
 static enum status check_together(const struct config *config) {
     if (config->command == COMMAND_NONE)
         return FAIL(STATUS_BAD_INPUT, "no command given; 'caucus --help' lists those that exist");
-    if (!config->model)
+    if (config->command == COMMAND_TRACE) TRY(check_trace(config));
+    if (!config->model && !config->draw)
         return FAIL(STATUS_BAD_INPUT,
                     "no model given; name a Hugging Face folder or a .gguf file with -m PATH "
                     "or CAUCUS_MODEL");
@@ -76,6 +93,10 @@ static enum status check_together(const struct config *config) {
 }
 
 static int32_t sequences_side_by_side(const struct config *config) {
+    int64_t most = 0;
+    for (size_t i = 0; i < config->n_parallel_counts; i++)
+        most = larger_i64(most, config->parallel_counts[i]);
+    if (config->command == COMMAND_BENCH) return (int32_t)most;
     if (config->parallel > 0) return config->parallel;
     if (config->prompts.n > CONFIG_MAX_PARALLEL) return CONFIG_MAX_PARALLEL;
     return config->prompts.n > 1 ? (int32_t)config->prompts.n : 1;

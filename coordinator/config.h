@@ -25,9 +25,14 @@ enum command {
     COMMAND_TOKENIZE,
     COMMAND_PLAN,
     COMMAND_INSPECT,
+    COMMAND_TRACE,
 };
 
 enum { CONFIG_MAX_PARALLEL = 64 };
+
+/* What a cell of a trace's map is shaded by: the share of its tokens that are attended to, or of the layers
+ * and heads that attend to any. */
+enum trace_shade { TRACE_SHADE_TOKENS, TRACE_SHADE_HEADS };
 
 enum bench_format { BENCH_MARKDOWN, BENCH_CSV, BENCH_JSON, BENCH_JSON_LINES };
 
@@ -103,11 +108,20 @@ struct config {
     struct text_list prompt_and_generation; /* --pg "P,N" */
     int64_t *depths;                        /* -d; the first is fill_kv */
     size_t n_depths;
+    int64_t *parallel_counts; /* --n-parallel */
+    size_t n_parallel_counts;
     bool sweep_depth;   /* instead: generation only, at depths that double up to the context */
     bool prefill_depth; /* reach a depth by reading tokens, not by random keys and values */
     int32_t repetitions;
     bool warmup;
     enum bench_format bench_format;
+
+    /* trace */
+    int32_t trace_every;
+    const char *draw;       /* a trace to draw instead of recording one; "-" is standard input; NULL: none */
+    const char *svg, *html; /* files to draw to; NULL: none */
+    int32_t layer, kv_head; /* to draw; -1: all */
+    enum trace_shade shade;
 
     /* tokenize */
     bool decode;        /* ids to text */

@@ -10,9 +10,10 @@ enum {
     TOKENIZE = 1 << COMMAND_TOKENIZE,
     PLAN = 1 << COMMAND_PLAN,
     INSPECT = 1 << COMMAND_INSPECT,
+    TRACE = 1 << COMMAND_TRACE,
     NONE = 1 << COMMAND_NONE,
-    ENGINE = RUN | SCORE | BENCH,
-    ALL = RUN | SCORE | BENCH | TOKENIZE | PLAN | INSPECT,
+    ENGINE = RUN | SCORE | BENCH | TRACE,
+    ALL = RUN | SCORE | BENCH | TOKENIZE | PLAN | INSPECT | TRACE,
 };
 
 enum { MOST_OF_A_LIST = 256 };
@@ -38,10 +39,9 @@ static const char *const group_names[] = {
 };
 
 static const char *const command_names[] = {
-    [COMMAND_NONE] = "caucus",       [COMMAND_RUN] = "run",
-    [COMMAND_SCORE] = "score",       [COMMAND_BENCH] = "bench",
-    [COMMAND_TOKENIZE] = "tokenize", [COMMAND_PLAN] = "plan",
-    [COMMAND_INSPECT] = "inspect",   NULL,
+    [COMMAND_NONE] = "caucus",     [COMMAND_RUN] = "run",           [COMMAND_SCORE] = "score",
+    [COMMAND_BENCH] = "bench",     [COMMAND_TOKENIZE] = "tokenize", [COMMAND_PLAN] = "plan",
+    [COMMAND_INSPECT] = "inspect", [COMMAND_TRACE] = "trace",       NULL,
 };
 
 static const struct option_choice numerics_choices[] = {
@@ -52,6 +52,9 @@ static const struct option_choice allreduce_choices[] = {
 
 static const struct option_choice bench_format_choices[] = {
     {"md", BENCH_MARKDOWN}, {"csv", BENCH_CSV}, {"json", BENCH_JSON}, {"jsonl", BENCH_JSON_LINES}, {0}};
+
+static const struct option_choice shade_choices[] = {
+    {"tokens", TRACE_SHADE_TOKENS}, {"heads", TRACE_SHADE_HEADS}, {0}};
 
 static const struct option_choice bind_choices[] = {{"auto", BINDING_AUTO}, {"none", BINDING_NONE}, {0}};
 
@@ -81,11 +84,11 @@ static const struct option options[] = {
 
     {"prompt", .letter = 'p', .kind = OPTION_TEXT_LIST, FIELD(prompts), .metavar = "TEXT",
      .doc = "the text to begin with; may be repeated: several are answered side by side",
-     .commands = RUN | TOKENIZE, .group = GROUP_TEXT},
+     .commands = RUN | TOKENIZE | TRACE, .group = GROUP_TEXT},
     {"file", .letter = 'f', .kind = OPTION_PATH, FIELD(prompt_file), .min = 1, .metavar = "FILE",
      .doc = "read the text from a file; - is standard input, which is also read where neither -p nor -f "
             "is given",
-     .commands = RUN | TOKENIZE, .group = GROUP_TEXT},
+     .commands = RUN | TOKENIZE | TRACE, .group = GROUP_TEXT},
     {"input", .kind = OPTION_PATH, FIELD(input), .initial = "-", .min = 1, .metavar = "FILE",
      .doc =
          "JSON lines, each with \"ids\" or \"text\", and optionally \"prompt_tokens\"; - is standard input",
@@ -103,44 +106,47 @@ static const struct option options[] = {
      .doc = "chat turn by turn, also where standard input is no terminal", .commands = RUN,
      .group = GROUP_CHAT},
     {"system", .kind = OPTION_TEXT, FIELD(system_prompt), .metavar = "TEXT", .doc = "the system message",
-     .commands = RUN, .group = GROUP_CHAT},
+     .commands = RUN | TRACE, .group = GROUP_CHAT},
     {"chat-format", .kind = OPTION_TEXT, FIELD(chat_format), .min = 1, .metavar = "NAME",
      .initial_doc = "as the model's own template says",
      .doc =
          "how a dialogue is written: raw, chatml, qwen2, qwen2.5, qwen3, qwen3-thinking, llama3, r1-distill",
-     .commands = RUN, .group = GROUP_CHAT},
+     .commands = RUN | TRACE, .group = GROUP_CHAT},
     {"raw", .kind = OPTION_FLAG, FIELD(raw), .doc = "no chat format: continue the text as it stands",
-     .commands = RUN, .group = GROUP_CHAT},
+     .commands = RUN | TRACE, .group = GROUP_CHAT},
     {"thinking", .kind = OPTION_FLAG, FIELD(thinking), .initial = "true",
-     .doc = "ask for an answer without reasoning, where the model's chat format knows how", .commands = RUN,
-     .group = GROUP_CHAT},
+     .doc = "ask for an answer without reasoning, where the model's chat format knows how",
+     .commands = RUN | TRACE, .group = GROUP_CHAT},
     {"thinking-output", .kind = OPTION_FLAG, FIELD(thinking_output), .initial = "true",
-     .doc = "do not print what stands between <think> and </think>", .commands = RUN, .group = GROUP_CHAT},
+     .doc = "do not print what stands between <think> and </think>", .commands = RUN | TRACE,
+     .group = GROUP_CHAT},
 
     {"max-tokens", .letter = 'n', .kind = OPTION_INT32, FIELD(max_tokens), .initial = "-1",
      .initial_doc = "until the context is full", .min = -1, .max = INFINITY, .metavar = "N",
-     .doc = "tokens to generate at most; -1: until the context is full", .commands = RUN,
+     .doc = "tokens to generate at most; -1: until the context is full", .commands = RUN | TRACE,
      .group = GROUP_GENERATION},
     {"temperature", "temp", .kind = OPTION_FLOAT, FIELD(temperature), FROM_MODEL, .max = 100, .metavar = "T",
-     .doc = "0 always takes the likeliest token", .commands = RUN, .group = GROUP_GENERATION},
+     .doc = "0 always takes the likeliest token", .commands = RUN | TRACE, .group = GROUP_GENERATION},
     {"top-k", .kind = OPTION_INT32, FIELD(top_k), .initial = "-1", .initial_doc = "the model's own",
-     .max = INFINITY, .metavar = "K", .doc = "sample among the K likeliest tokens; 0: all", .commands = RUN,
-     .group = GROUP_GENERATION},
+     .max = INFINITY, .metavar = "K", .doc = "sample among the K likeliest tokens; 0: all",
+     .commands = RUN | TRACE, .group = GROUP_GENERATION},
     {"top-p", .kind = OPTION_FLOAT, FIELD(top_p), FROM_MODEL, .max = 1, .metavar = "P",
-     .doc = "sample among the likeliest tokens that together have probability P; 1: all", .commands = RUN,
-     .group = GROUP_GENERATION},
+     .doc = "sample among the likeliest tokens that together have probability P; 1: all",
+     .commands = RUN | TRACE, .group = GROUP_GENERATION},
     {"min-p", .kind = OPTION_FLOAT, FIELD(min_p), FROM_MODEL, .max = 1, .metavar = "P",
-     .doc = "drop tokens less likely than P times the likeliest", .commands = RUN, .group = GROUP_GENERATION},
-    {"repetition-penalty", .kind = OPTION_FLOAT, FIELD(repetition_penalty), FROM_MODEL, .min = 0.01,
-     .max = 100, .metavar = "X", .doc = "divides the logits of tokens already seen; 1: off", .commands = RUN,
+     .doc = "drop tokens less likely than P times the likeliest", .commands = RUN | TRACE,
      .group = GROUP_GENERATION},
+    {"repetition-penalty", .kind = OPTION_FLOAT, FIELD(repetition_penalty), FROM_MODEL, .min = 0.01,
+     .max = 100, .metavar = "X", .doc = "divides the logits of tokens already seen; 1: off",
+     .commands = RUN | TRACE, .group = GROUP_GENERATION},
     {"seed", .kind = OPTION_UINT64, FIELD(seed), .initial = "0", .metavar = "N",
-     .doc = "of the random numbers; the same seed gives the same text", .commands = RUN,
+     .doc = "of the random numbers; the same seed gives the same text", .commands = RUN | TRACE,
      .group = GROUP_GENERATION},
     {"stop", .kind = OPTION_TEXT_LIST, FIELD(stop), .min = 1, .metavar = "TEXT",
-     .doc = "end before this text appears; may be repeated", .commands = RUN, .group = GROUP_GENERATION},
+     .doc = "end before this text appears; may be repeated", .commands = RUN | TRACE,
+     .group = GROUP_GENERATION},
     {"ignore-eos", .kind = OPTION_FLAG, FIELD(ignore_eos), .doc = "go on after the model's end tokens",
-     .commands = RUN, .group = GROUP_GENERATION},
+     .commands = RUN | TRACE, .group = GROUP_GENERATION},
 
     {"n-prompt", .letter = 'p', .kind = OPTION_INT64_RANGES, COUNTED(prompt_sizes),
      .capacity = MOST_OF_A_LIST, .initial = "512", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
@@ -157,6 +163,10 @@ static const struct option options[] = {
      .commands = RUN | BENCH, .group = GROUP_TESTS},
     {"prefill-depth", .kind = OPTION_FLAG, FIELD(prefill_depth),
      .doc = "reach that depth by reading so many tokens", .commands = BENCH, .group = GROUP_TESTS},
+    {"n-parallel", "npl", .kind = OPTION_INT64_RANGES, COUNTED(parallel_counts), .capacity = MOST_OF_A_LIST,
+     .initial = "1", .min = 1, .max = CONFIG_MAX_PARALLEL, .metavar = "N,M",
+     .doc = "sequences side by side, in the same steps; rates are those of all together", .commands = BENCH,
+     .group = GROUP_TESTS},
     {"sweep-depth", .kind = OPTION_FLAG, FIELD(sweep_depth),
      .doc = "generation only, at depths that double from 512 up to the context", .commands = BENCH,
      .group = GROUP_TESTS},
@@ -240,8 +250,31 @@ static const struct option options[] = {
      .metavar = "N", .doc = "with --json: each token's log-probability and those of the N likeliest",
      .commands = RUN, .group = GROUP_OUTPUT},
     {"output", .kind = OPTION_PATH, FIELD(output), .initial = "-", .min = 1, .metavar = "FILE",
-     .doc = "JSON lines with \"logprobs\", \"argmax\" and \"perplexity\"; - is standard output",
-     .commands = SCORE, .group = GROUP_OUTPUT},
+     .doc =
+         "where to write; score: JSON lines with \"logprobs\", \"argmax\" and \"perplexity\", - is standard "
+         "output; trace: what --draw reads",
+     .commands = SCORE | TRACE, .group = GROUP_OUTPUT},
+    {"trace-every", .kind = OPTION_INT32, FIELD(trace_every), .initial = "1", .min = 1,
+     .max = MAX_TOKEN_COUNT, .metavar = "N", .doc = "record each N-th decode step only", .commands = TRACE,
+     .group = GROUP_OUTPUT},
+    {"draw", .kind = OPTION_PATH, FIELD(draw), .min = 1, .metavar = "FILE",
+     .doc = "draw this trace instead of recording one; - is standard input", .commands = TRACE,
+     .group = GROUP_OUTPUT},
+    {"svg", .kind = OPTION_PATH, FIELD(svg), .min = 1, .metavar = "FILE", .doc = "draw the map as a picture",
+     .commands = TRACE, .group = GROUP_OUTPUT},
+    {"html", .kind = OPTION_PATH, FIELD(html), .min = 1, .metavar = "FILE",
+     .doc = "draw it as one page for a browser, which needs no network", .commands = TRACE,
+     .group = GROUP_OUTPUT},
+    {"layer", .kind = OPTION_INT32, FIELD(layer), .initial = "-1", .initial_doc = "all that select",
+     .max = 65535, .metavar = "I", .doc = "draw this layer alone", .commands = TRACE, .group = GROUP_OUTPUT},
+    {"kv-head", .kind = OPTION_INT32, FIELD(kv_head), .initial = "-1", .initial_doc = "all", .max = 65535,
+     .metavar = "I", .doc = "draw this KV head alone", .commands = TRACE, .group = GROUP_OUTPUT},
+    {"shade", .kind = OPTION_CHOICE, FIELD(shade), .choices = shade_choices, .initial = "tokens",
+     .metavar = "WHAT",
+     .doc =
+         "of the picture: how many of a page's tokens are attended to, or how many of the layers and heads "
+         "attend to any of them",
+     .commands = TRACE, .group = GROUP_OUTPUT},
     {"logits", .kind = OPTION_INT64_LIST, COUNTED(logits_positions), .max = MAX_TOKEN_COUNT, .metavar = "I,J",
      .doc = "also write the whole row of logits at these positions", .commands = SCORE,
      .group = GROUP_OUTPUT},

@@ -52,9 +52,9 @@ static void expect_tests(const char *options, int64_t context, const char *expec
     char text[1024] = "";
     if (bench_plan_tests(&config, context, &tests, &n) != STATUS_OK) fail_msg("%s", status_message());
     for (size_t i = 0; i < n; i++)
-        size += (size_t)snprintf(text + size, sizeof text - size, "%s%lld+%lld@%lld", i ? " " : "",
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s%lld+%lld@%lld%.*s", i ? " " : "",
                                  (long long)tests[i].n_prompt, (long long)tests[i].n_gen,
-                                 (long long)tests[i].n_depth);
+                                 (long long)tests[i].n_depth, tests[i].n_parallel == 16 ? 3 : 0, "x16");
     free(tests);
     config_free(&config);
     assert_string_equal(text, expected);
@@ -86,6 +86,7 @@ static void test_tests(void **state) {
     expect_tests("", 640, "512+0@0 0+128@0");
     expect_tests("-p 0 -n 16", 16, "0+16@0");
     expect_tests("-p 1-3 -n 0", 16, "1+0@0 2+0@0 3+0@0");
+    expect_tests("-p 8 -n 4 -npl 1,16", 16, "8+0@0 0+4@0 8+0@0x16 0+4@0x16");
     expect_tests("-p 8 -n 0,4 -pg 32,16 --pg 1,2 -d 0,100", 148,
                  "8+0@0 0+4@0 32+16@0 1+2@0 8+0@100 0+4@100 32+16@100 1+2@100");
     expect_tests("-p 0 -n 1 --n-depth 256-1024*2", 1025, "0+1@256 0+1@512 0+1@1024");
@@ -144,8 +145,9 @@ static void test_refused(void **state) {
     expect_refused("-pg 0,5", "--pg: '0,5' is not P,N: tokens to read and to generate, from 1 to 1073741824");
     expect_refused("-pg 5,1-2",
                    "--pg: '5,1-2' is not P,N: tokens to read and to generate, from 1 to 1073741824");
-    expect_refused("--sweep-depth -d 5",
-                   "--sweep-depth chooses the depths and generates only: leave out -d and --pg");
+    expect_refused(
+        "--sweep-depth -d 5",
+        "--sweep-depth chooses the depths and generates only: leave out -d, --pg and --n-parallel");
     expect_refused("--sweep-depth -n 1,2", "--sweep-depth takes one number of tokens to generate (-n)");
     expect_refused("-o xml", "--output-format: 'xml' is none of md, csv, json, jsonl");
     expect_refused("--parallel 2", "--parallel: 'bench' does not take this option; 'run' does");

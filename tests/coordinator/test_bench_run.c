@@ -31,8 +31,8 @@ static void close_fixture(struct fixture *fixture) {
     fake_engine_destroy(fixture->fake);
 }
 
-/* The plans as "P8@100" or "D@108" per span, with "F" where the slot is freed, and "*" behind spans whose row
- * of logits is asked for. */
+/* The plans as "P8@100" or "D@108", with "F" where slots are freed, "*" behind spans whose row of logits is
+ * asked for, and "x3" where three slots from 0 on do the same; "/1" is slot 1 alone. */
 static void expect_plans(const struct fake_engine *fake, const char *expected) {
     char text[512] = "";
     size_t size = 0;
@@ -42,13 +42,16 @@ static void expect_plans(const struct fake_engine *fake, const char *expected) {
         size +=
             (size_t)snprintf(text + size, sizeof text - size, "%s%s", i ? " " : "", plan->n_freed ? "F" : "");
         if (plan->n_spans == 0) continue;
-        assert_int_equal(plan->n_spans, 1);
         assert_int_equal(plan->n_candidates, 1);
-        char length[16] = "";
+        char length[16] = "", slots[16] = "";
+        for (int32_t j = 1; j < plan->n_spans; j++)
+            assert_true(plan->spans[j].slot == j && plan->spans[j].first_position == span->first_position);
+        if (plan->n_spans > 1) snprintf(slots, sizeof slots, "x%d", (int)plan->n_spans);
+        if (span->slot > 0) snprintf(slots, sizeof slots, "/%d", (int)span->slot);
         if (span->phase == SPAN_PREFILL) snprintf(length, sizeof length, "%d", (int)span->n_tokens);
-        size += (size_t)snprintf(text + size, sizeof text - size, "%s%s@%lld%s",
+        size += (size_t)snprintf(text + size, sizeof text - size, "%s%s@%lld%s%s",
                                  span->phase == SPAN_PREFILL ? "P" : "D", length,
-                                 (long long)span->first_position, span->n_logits_rows ? "*" : "");
+                                 (long long)span->first_position, span->n_logits_rows ? "*" : "", slots);
     }
     assert_string_equal(text, expected);
 }
@@ -64,12 +67,13 @@ static struct bench_result run(struct fixture *fixture, struct bench_test test) 
 static void test_prompt(void **state) {
     (void)state;
     struct fixture fixture = open_fixture((struct bench_options){.repetitions = 2, .warmup = true});
-    struct bench_result result = run(&fixture, (struct bench_test){.n_prompt = 100});
+    struct bench_result result = run(&fixture, (struct bench_test){.n_parallel = 1, .n_prompt = 100});
     expect_plans(fixture.fake, "F P64@0 P36@64* P64@0 P36@64* P64@0 P36@64*");
     assert_int_equal(result.n_samples, 2);
     assert_true(result.seconds[0] > 0 && result.seconds[1] > 0);
     assert_int_equal(result.weight_bytes_read, 0);
-    const struct bench_figures figures = bench_figures_of(&(struct bench_test){.n_prompt = 100}, &result);
+    const struct bench_figures figures =
+        bench_figures_of(&(struct bench_test){.n_parallel = 1, .n_prompt = 100}, &result);
     assert_true(figures.bytes_per_token == 0 && figures.share == 0);
     assert_true(fabs(figures.compute_ms - 1e3 * 4 / 200) < 1e-9); /* four steps of 1 s for 200 tokens */
     bench_result_free(&result);
@@ -80,11 +84,11 @@ static void test_prompt(void **state) {
 static void test_generation_at_depth(void **state) {
     (void)state;
     struct fixture fixture = open_fixture((struct bench_options){.repetitions = 2, .warmup = true});
-    const struct bench_test test = {.n_gen = 3, .n_depth = 100};
+    const struct bench_test test = {.n_gen = 3, .n_depth = 100, .n_parallel = 1};
     struct bench_result result = run(&fixture, test);
     assert_int_equal(fixture.fake->n_fills, 1);
     assert_int_equal(fixture.fake->fills[0].n_tokens, 100);
-    expect_plans(fixture.fake, "D@100* D@100* D@101* D@102* D@100* D@101* D@102*");
+    expect_plans(fixture.fake, "F D@100* D@100* D@101* D@102* D@100* D@101* D@102*");
     assert_int_equal(fixture.fake->n_reports, 2);
     assert_int_equal(fixture.fake->n_memory_reads, 2);
 
@@ -114,7 +118,8 @@ static void test_generation_at_depth(void **state) {
 static void test_prompt_and_generation(void **state) {
     (void)state;
     struct fixture fixture = open_fixture((struct bench_options){.repetitions = 1, .warmup = true});
-    struct bench_result result = run(&fixture, (struct bench_test){.n_prompt = 5, .n_gen = 2});
+    struct bench_result result =
+        run(&fixture, (struct bench_test){.n_parallel = 1, .n_prompt = 5, .n_gen = 2});
     expect_plans(fixture.fake, "F P5@0* D@5* P5@0* D@5* D@6*");
     bench_result_free(&result);
     close_fixture(&fixture);
@@ -123,9 +128,26 @@ static void test_prompt_and_generation(void **state) {
 static void test_prefilled_depth_and_no_warmup(void **state) {
     (void)state;
     struct fixture fixture = open_fixture((struct bench_options){.repetitions = 1, .prefill_depth = true});
-    struct bench_result result = run(&fixture, (struct bench_test){.n_gen = 2, .n_depth = 70});
+    struct bench_result result =
+        run(&fixture, (struct bench_test){.n_parallel = 1, .n_gen = 2, .n_depth = 70});
     assert_int_equal(fixture.fake->n_fills, 0);
     expect_plans(fixture.fake, "F P64@0 P6@64* D@70* D@71*");
+    bench_result_free(&result);
+    close_fixture(&fixture);
+}
+
+/* Prompts are read one after the other, but generated from together. */
+static void test_sequences_side_by_side(void **state) {
+    (void)state;
+    struct fixture fixture = open_fixture((struct bench_options){.repetitions = 1});
+    const struct bench_test test = {.n_prompt = 5, .n_gen = 2, .n_depth = 7, .n_parallel = 3};
+    struct bench_result result = run(&fixture, test);
+    assert_int_equal(fixture.fake->n_fills, 3);
+    assert_true(fixture.fake->fills[0].seed != fixture.fake->fills[2].seed &&
+                fixture.fake->fills[2].slot == 2);
+    expect_plans(fixture.fake, "F P5@7* P5@7*/1 P5@7*/2 D@12*x3 D@13*x3");
+    result.seconds[0] = 3;
+    assert_true(bench_figures_of(&test, &result).mean_rate == 7); /* 3 x 7 tokens in 3 s */
     bench_result_free(&result);
     close_fixture(&fixture);
 }
@@ -134,7 +156,7 @@ static void test_prefilled_depth_and_no_warmup(void **state) {
 static void test_failure_and_single_sample(void **state) {
     (void)state;
     struct fixture fixture = open_fixture((struct bench_options){.repetitions = 1});
-    const struct bench_test test = {.n_gen = 1};
+    const struct bench_test test = {.n_gen = 1, .n_parallel = 1};
     struct bench_result result = run(&fixture, test);
     assert_true(bench_figures_of(&test, &result).deviation_rate == 0);
     bench_result_free(&result);
@@ -150,6 +172,7 @@ int main(void) {
         cmocka_unit_test(test_generation_at_depth),
         cmocka_unit_test(test_prompt_and_generation),
         cmocka_unit_test(test_prefilled_depth_and_no_warmup),
+        cmocka_unit_test(test_sequences_side_by_side),
         cmocka_unit_test(test_failure_and_single_sample),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
