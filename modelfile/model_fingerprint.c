@@ -1,14 +1,8 @@
-/* FNV-1a, 64 bits (Fowler, Noll, Vo). Not against forgery: against ranks that see different files. */
+/* Against ranks that see different files. */
 #include <string.h>
 
+#include "base/fingerprint.h"
 #include "modelfile/model_file_impl.h"
-
-static uint64_t add(uint64_t hash, const void *data, size_t size) {
-    const unsigned char *bytes = data;
-    for (size_t i = 0; i < size; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
-    return hash;
-}
 
 /* Field by field, as the padding between them is undefined. The name is left out: folders may differ. */
 static uint64_t add_spec(uint64_t hash, const struct model_spec *spec) {
@@ -53,24 +47,24 @@ static uint64_t add_spec(uint64_t hash, const struct model_spec *spec) {
         spec->generation.min_p,
         spec->generation.repetition_penalty,
     };
-    hash = add(hash, numbers, sizeof numbers);
-    hash = add(hash, reals, sizeof reals);
-    return add(hash, spec->eos_ids, sizeof spec->eos_ids);
+    hash = fingerprint_add(hash, numbers, sizeof numbers);
+    hash = fingerprint_add(hash, reals, sizeof reals);
+    return fingerprint_add(hash, spec->eos_ids, sizeof spec->eos_ids);
 }
 
 static uint64_t add_entry(uint64_t hash, const struct tensor_entry *entry) {
     const uint64_t place[] = {(uint64_t)entry->file, entry->offset, entry->bytes, (uint64_t)entry->n_dims};
-    hash = add(hash, entry->name, strlen(entry->name) + 1);
-    hash = add(hash, entry->dtype_name, strlen(entry->dtype_name) + 1);
-    hash = add(hash, entry->shape, (size_t)entry->n_dims * sizeof entry->shape[0]);
-    return add(hash, place, sizeof place);
+    hash = fingerprint_add(hash, entry->name, strlen(entry->name) + 1);
+    hash = fingerprint_add(hash, entry->dtype_name, strlen(entry->dtype_name) + 1);
+    hash = fingerprint_add(hash, entry->shape, (size_t)entry->n_dims * sizeof entry->shape[0]);
+    return fingerprint_add(hash, place, sizeof place);
 }
 
 uint64_t model_fingerprint(const struct model_file *model) {
-    uint64_t hash = add_spec(UINT64_C(0xcbf29ce484222325), &model->spec);
+    uint64_t hash = add_spec(FINGERPRINT_BEGIN, &model->spec);
     for (size_t i = 0; i < model->n_entries; i++)
         hash = add_entry(hash, &model->entries[i]);
     for (size_t i = 0; i < model->n_files; i++)
-        hash = add(hash, &model->files[i].bytes, sizeof model->files[i].bytes);
+        hash = fingerprint_add(hash, &model->files[i].bytes, sizeof model->files[i].bytes);
     return hash;
 }
