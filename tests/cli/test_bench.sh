@@ -23,5 +23,5 @@ grep -o '"test":"[^"]*"' "$scratch/out" | cmp - <(echo '"test":"tg2 @ d298"') ||
 # Refused before the model is looked for, and after.
 refuses_together "there is nothing to measure: -p and -n are 0" bench -m none -p 0 -n 0
 refuses "cannot open none: No such file or directory" bench -m none
-refuses "--sweep-depth chooses the depths and generates only: leave out -d and --pg" bench -m none --sweep-depth -d 1
+refuses "--sweep-depth chooses the depths and generates only: leave out -d, --pg and --n-parallel" bench -m none --sweep-depth -d 1
 refuses "1000 tokens at depth 0 do not fit a context of 512" bench -m $model -c 512 -p 1000
