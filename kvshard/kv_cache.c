@@ -27,10 +27,6 @@ struct kv_cache {
     int64_t *lengths;          /* [n_slots, n_layers, n_kv_heads_local] rows reserved */
 };
 
-static int64_t pages_of(int64_t n_tokens) {
-    return (n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
-}
-
 static enum status take_tables(struct kv_cache *cache) {
     const struct kv_shape *shape = &cache->shape;
     size_t n = (size_t)shape->n_slots, n_pages;
@@ -51,7 +47,7 @@ enum status kv_cache_create(const struct kv_shape *shape, const struct kernels *
     if (!cache) return FAIL(STATUS_NO_MEMORY, "out of memory for the KV cache");
     cache->shape = *shape;
     cache->kernels = kernels;
-    cache->table_pages = pages_of(shape->context_length);
+    cache->table_pages = kv_pages_of(shape->context_length);
     enum status status;
     TRY_GOTO(kv_pool_create(shape->head_dim, shape->dtype, &cache->pool), failed);
     cache->row_bytes = dtype_bytes(shape->dtype, shape->head_dim);
@@ -101,7 +97,7 @@ static struct page_entry *entries_of(const struct kv_cache *cache, int64_t table
  * have been released. */
 static enum status take_pages(struct kv_cache *cache, int64_t table, int64_t first, int64_t end) {
     struct page_entry *entries = entries_of(cache, table);
-    for (int64_t i = first / KV_PAGE_TOKENS; i < pages_of(end); i++) {
+    for (int64_t i = first / KV_PAGE_TOKENS; i < kv_pages_of(end); i++) {
         if (entries[i].page) continue;
         void *page;
         TRY(kv_pool_take(cache->pool, &page));
@@ -133,7 +129,7 @@ static enum status reserve(struct kv_cache *cache, int64_t first, int64_t end, i
         if (status == STATUS_OK)
             *length = larger_i64(*length, n_rows);
         else
-            release_pages(cache, table, pages_of(*length), pages_of(n_rows));
+            release_pages(cache, table, kv_pages_of(*length), kv_pages_of(n_rows));
     }
     return status;
 }
@@ -220,7 +216,7 @@ void kv_cache_rows(const struct kv_cache *cache, int32_t slot, int32_t layer, in
 void kv_cache_release_page(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
                            int64_t page) {
     const int64_t table = table_of(cache, slot, layer, kv_head_local);
-    CHECK(page >= 0 && page < pages_of(cache->lengths[table]));
+    CHECK(page >= 0 && page < kv_pages_of(cache->lengths[table]));
     release_pages(cache, table, page, page + 1);
 }
 
@@ -241,7 +237,7 @@ void kv_cache_copy_row(struct kv_cache *cache, int32_t slot, int32_t layer, int3
 }
 
 static void shrink(struct kv_cache *cache, int64_t table, int64_t n_rows) {
-    release_pages(cache, table, pages_of(n_rows), pages_of(cache->lengths[table]));
+    release_pages(cache, table, kv_pages_of(n_rows), kv_pages_of(cache->lengths[table]));
     cache->lengths[table] = smaller_i64(cache->lengths[table], n_rows);
 }
 
@@ -269,7 +265,7 @@ size_t kv_cache_slot_bytes(const struct kv_cache *cache, int32_t slot) {
     check_slot(cache, slot);
     size_t n_pages = 0;
     for (int64_t table = first_table(cache, slot); table < first_table(cache, slot + 1); table++)
-        for (int64_t i = 0; i < pages_of(cache->lengths[table]); i++)
+        for (int64_t i = 0; i < kv_pages_of(cache->lengths[table]); i++)
             n_pages += entries_of(cache, table)[i].page != NULL;
     return n_pages * kv_pool_page_bytes(cache->pool);
 }

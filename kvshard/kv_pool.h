@@ -23,6 +23,11 @@ enum { KV_PAGE_TOKENS = 16, KV_PAGE_ALIGNMENT = 64 };
 
 struct kv_pool;
 
+/* That n_tokens rows fill, the last one perhaps in part. */
+static inline int64_t kv_pages_of(int64_t n_tokens) {
+    return (n_tokens + KV_PAGE_TOKENS - 1) / KV_PAGE_TOKENS;
+}
+
 /* A dtype that kernels cannot store (anything but f32, f16, bf16, Q8_0), or whose blocks do not divide
  * head_dim: STATUS_BAD_INPUT. */
 NODISCARD enum status kv_pool_create(int32_t head_dim, enum dtype dtype, struct kv_pool **pool_out);
