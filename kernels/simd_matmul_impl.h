@@ -2,7 +2,8 @@
  *
  * Work is cut into panels of PANEL_ROWS rows, and these into tiles of TILE_ROWS rows x TILE_TOKENS tokens,
  * whose lanes fill the registers. Weights are converted to f32 on their way through the registers: a tile's
- * tokens share the conversion, and all tokens share one read of the panel from memory. */
+ * tokens share the conversion, and all tokens whose activations fit into a part of the last cache share one
+ * read of the panel from memory. */
 #pragma once
 
 #include <string.h>
@@ -10,7 +11,8 @@
 #include "kernels/simd_target_impl.h"
 
 enum {
-    PANEL_ROWS = 16,                                /* they stay in L2 while the tokens pass */
+    PANEL_ROWS = 16,        /* they stay in L2 while the tokens pass */
+    TOKENS_BYTES = 4 << 20, /* of activations, which stay in L3 while the panels pass */
     TILE_LANES = (TILE_ROWS * TILE_TOKENS + 3) & ~3 /* lanes are summed four at a time */
 };
 
@@ -133,19 +135,30 @@ static void panel_set_tokens(struct panel *panel, const float *x, int64_t x_stri
     panel->n_tokens = (int)smaller(TILE_TOKENS, n_tokens - token);
 }
 
-/* Block by block of `block` columns. */
+/* Of a panel, for tokens [token, token_end), block by block of `block` columns. */
+static void multiply_panel(struct panel *panel, const struct matrix *w, int64_t row, int64_t block,
+                           const float *x, int64_t x_stride, int64_t token, int64_t token_end,
+                           const struct target *target) {
+    float dots[TILE_TOKENS * PANEL_ROWS];
+    for (; token < token_end; token += TILE_TOKENS) {
+        panel_set_tokens(panel, x, x_stride, token, token_end);
+        for (int64_t begin = 0; begin < w->cols; begin += block) {
+            panel_dots(panel, begin, begin + smaller(block, w->cols - begin), dots);
+            target_take(target, row, panel->n_rows, token, panel->n_tokens, dots, PANEL_ROWS);
+        }
+    }
+}
+
 static void multiply(const struct matrix *w, int64_t row_begin, int64_t row_end, int64_t block,
                      const float *x, int64_t x_stride, int64_t n_tokens, const struct target *target) {
-    float dots[TILE_TOKENS * PANEL_ROWS];
+    const int64_t at_once =
+        (TOKENS_BYTES / (int64_t)sizeof *x / (w->cols + 1) / TILE_TOKENS + 1) * TILE_TOKENS;
     struct panel panel;
-    for (int64_t row = row_begin; row < row_end; row += panel.n_rows) {
-        panel = panel_of(w, row, row_end, n_tokens);
-        for (int64_t token = 0; token < n_tokens; token += TILE_TOKENS) {
-            panel_set_tokens(&panel, x, x_stride, token, n_tokens);
-            for (int64_t begin = 0; begin < w->cols; begin += block) {
-                panel_dots(&panel, begin, begin + smaller(block, w->cols - begin), dots);
-                target_take(target, row, panel.n_rows, token, panel.n_tokens, dots, PANEL_ROWS);
-            }
+    for (int64_t token = 0; token < n_tokens; token += at_once) {
+        const int64_t token_end = token + smaller(at_once, n_tokens - token);
+        for (int64_t row = row_begin; row < row_end; row += panel.n_rows) {
+            panel = panel_of(w, row, row_end, token_end - token);
+            multiply_panel(&panel, w, row, block, x, x_stride, token, token_end, target);
         }
     }
 }

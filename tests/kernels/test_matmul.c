@@ -84,13 +84,15 @@ static void sets_equal_ref(void **state) {
             }
 }
 
-/* Rows longer than the columns, and batches larger than the tokens, that the vector body takes at once. */
+/* Rows longer than the columns, and batches larger than the tokens, that the vector body takes at once; the
+ * last has more activations than it keeps in the cache. */
 static void long_rows_and_batches_equal_ref(void **state) {
     (void)state;
     struct draw draw = {.seed = 2};
     for (enum dtype dtype = 0; dtype < FLOAT_DTYPES; dtype++) {
         const int64_t block = dtype_layout(dtype)->block_elements;
-        const int64_t shapes[][2] = {{512, 3}, {512 + block, 5}, {1024, 1}, {1536 + 3 * block, 2}, {64, 131}};
+        const int64_t shapes[][2] = {{512, 3},  {512 + block, 5}, {1024, 1}, {1536 + 3 * block, 2},
+                                     {64, 131}, {40000, 30}};
         for (size_t i = 0; i < sizeof shapes / sizeof *shapes; i++) {
             struct matmul_case c = case_create(&draw, dtype, i % 2 ? FLAVOUR_WIDE : FLAVOUR_PLAIN, 11,
                                                shapes[i][0], shapes[i][1]);
