@@ -1,0 +1,141 @@
+/* Quest (Tang et al., arXiv 2406.10774): attend to the pages whose bounds promise most.
+ *
+ *   bound(page)   = sum over channels of max(q min, q max)         of a query head (page_bounds_impl.h)
+ *   bound(page)   = the largest of its g query heads               of a KV head
+ *   set           = the K/S - 1 best of all pages but the last, ties to the lower page, and the last page
+ *
+ * Each KV head of each layer chooses for itself; the first two layers are dense. A page is read whole, so
+ * the set has at most K tokens, and fewer where the last page is not full.
+ *
+ * Deviations: g query heads share a set, as their keys are read once for all (the paper's models have g = 1);
+ * the last page is always attended to, which holds the current token.
+ *
+ * Cost: choose O(g N/S D) a KV head, and the one key that is new; nothing is communicated. Memory: 1/S of the
+ * cache's, and 4 bytes a token of the sets. */
+#include "base/numbers.h"
+#include "kvshard/head_lists_impl.h"
+#include "kvshard/kv_policy_impl.h"
+#include "kvshard/page_bounds_impl.h"
+#include "kvshard/top_tokens_impl.h"
+
+/* Of a thread that chooses. */
+struct scratch {
+    struct top_scratch top;
+    float *bounds;   /* [g, context in pages] */
+    uint32_t *words; /* [context in pages] */
+    int32_t *pages;  /* [n_best] */
+};
+
+struct quest {
+    const struct kernels *kernels;
+    int64_t budget, n_best; /* pages beside the last */
+    int64_t max_pages;      /* of a context */
+    int32_t group, n_kv_heads;
+    struct page_bounds *bounds;
+    struct head_lists lists;
+    struct scratch *scratch; /* [n_threads] */
+};
+
+static enum status create_scratch(const struct quest *quest, struct arena *memory, struct scratch *scratch) {
+    const size_t max_pages = (size_t)quest->max_pages;
+    TRY(top_scratch_create(memory, quest->kernels, quest->max_pages, &scratch->top));
+    TRY(ARENA_TAKE(memory, (size_t)quest->group * max_pages, &scratch->bounds));
+    TRY(ARENA_TAKE(memory, max_pages, &scratch->words));
+    return ARENA_TAKE(memory, max_pages, &scratch->pages);
+}
+
+static enum status quest_create(const struct kv_policy_config *config, const double *values,
+                                struct arena *memory, void **state_out) {
+    struct quest *quest;
+    int64_t n_pages;
+    TRY(page_budget(config, &n_pages));
+    TRY(ARENA_TAKE(memory, 1, &quest));
+    quest->kernels = config->kernels;
+    quest->budget = config->budget;
+    quest->n_best = n_pages - 1;
+    quest->max_pages = kv_pages_of(config->context_length);
+    quest->n_kv_heads = config->n_kv_heads_local;
+    quest->group = config->n_heads_local / config->n_kv_heads_local;
+    TRY(head_lists_create(config, values[0], memory, &quest->lists));
+    TRY(page_bounds_create(config, memory, &quest->bounds));
+    TRY(ARENA_TAKE(memory, (size_t)config->n_threads, &quest->scratch));
+    for (int32_t i = 0; i < config->n_threads; i++)
+        TRY(create_scratch(quest, memory, &quest->scratch[i]));
+    *state_out = quest;
+    return STATUS_OK;
+}
+
+static enum kv_attention quest_layer(const void *state, int32_t slot, int32_t layer, int64_t n_cached) {
+    const struct quest *quest = state;
+    (void)slot;
+    const bool dense = n_cached <= quest->budget || layer < quest->lists.first_layer;
+    return dense ? KV_ATTEND_ALL : KV_ATTEND_SET | KV_CHOOSE;
+}
+
+/* Of the first n pages; smaller is better. A NaN is worst in each head's words, and so in all of them. */
+static void words_of_pages(const struct quest *quest, struct bounds_table table, const float *q, int64_t n,
+                           const struct scratch *scratch) {
+    uint32_t *best = scratch->words, *own = scratch->top.words;
+    page_bounds_score(quest->bounds, table, q, n, scratch->bounds, quest->max_pages);
+    quest->kernels->words_of_scores(scratch->bounds, n, best);
+    for (int32_t head = 1; head < quest->group; head++) {
+        quest->kernels->words_of_scores(scratch->bounds + head * quest->max_pages, n, own);
+        for (int64_t i = 0; i < n; i++)
+            best[i] = own[i] < best[i] ? own[i] : best[i];
+    }
+}
+
+static void list_page(int64_t page, int64_t n_cached, struct head_list *list) {
+    const int64_t end = smaller_i64((page + 1) * KV_PAGE_TOKENS, n_cached);
+    for (int64_t token = page * KV_PAGE_TOKENS; token < end; token++)
+        list->tokens[list->n++] = (int32_t)token;
+}
+
+static void quest_choose(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                         int32_t kv_head, const float *q) {
+    struct quest *quest = state;
+    const struct bounds_table table = {thread, slot, layer, kv_head};
+    const struct scratch *scratch = &quest->scratch[thread];
+    const int64_t last = kv_pages_of(n_cached) - 1; /* more than n_best, as N > K */
+    page_bounds_extend(quest->bounds, table, n_cached);
+    words_of_pages(quest, table, q, last, scratch);
+    smallest_words(scratch->words, last, quest->n_best, &scratch->top, scratch->pages);
+
+    struct head_list *list = head_list_of(&quest->lists, slot, layer, kv_head);
+    list->n = 0;
+    for (int64_t i = 0; i < quest->n_best; i++)
+        list_page(scratch->pages[i], n_cached, list);
+    list_page(last, n_cached, list);
+}
+
+static struct kv_set quest_set(const void *state, int32_t slot, int32_t layer, int32_t head) {
+    const struct quest *quest = state;
+    return head_list_set(head_list_of(&quest->lists, slot, layer, head / quest->group));
+}
+
+static void quest_rewind(void *state, int32_t slot, int64_t n) {
+    struct quest *quest = state;
+    const int64_t n_full = n / KV_PAGE_TOKENS;
+    for (int32_t layer = 0; layer < quest->lists.n_layers; layer++)
+        for (int32_t kv_head = 0; kv_head < quest->n_kv_heads; kv_head++)
+            page_bounds_cut(quest->bounds,
+                            (struct bounds_table){.slot = slot, .layer = layer, .kv_head = kv_head}, n_full,
+                            n_full * KV_PAGE_TOKENS);
+    head_lists_clear(&quest->lists, slot);
+}
+
+static const struct kv_policy_option quest_options[] = {
+    {"first-layer", 2, 0, 65535, true, "layers before this one attend to all tokens"},
+    {0},
+};
+
+const struct kv_policy_vtable kv_policy_quest = {
+    .name = "quest",
+    .summary = "each KV head reads the pages whose largest keys promise most",
+    .options = quest_options,
+    .create = quest_create,
+    .rewind = quest_rewind,
+    .layer = quest_layer,
+    .choose = quest_choose,
+    .set = quest_set,
+};
