@@ -64,6 +64,7 @@ struct kv_policy_vtable {
 
 extern const struct kv_policy_vtable kv_policy_full;
 extern const struct kv_policy_vtable kv_policy_lessismore;
+extern const struct kv_policy_vtable kv_policy_delta;
 extern const struct kv_policy_vtable kv_policy_quest;
 extern const struct kv_policy_vtable kv_policy_sparsemax;
 extern const struct kv_policy_vtable kv_policy_sparsemax_select;
