@@ -14,6 +14,13 @@
 #include "cluster/binding.h"
 #include "cluster/step_plan.h"
 
+/* What is measured beside decoding (worker/probe.h). */
+enum probe_kind {
+    PROBE_NONE,
+    PROBE_RECALL, /* how much of dense attention the policy's sets cover */
+    PROBE_MATRIX, /* under full: how much lessismore's set of each layer would, in each layer behind */
+};
+
 enum numerics { NUMERICS_REPRODUCIBLE, NUMERICS_FAST };
 
 enum {
@@ -45,6 +52,9 @@ struct engine_config {
     int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
     int64_t dense_below;                     /* decode steps of at most so many tokens are dense */
     char policy_options[ENGINE_OPTIONS_MAX]; /* "name=value,…" */
+
+    enum probe_kind probe;
+    int32_t probe_every; /* only decode tokens whose N is a multiple of this; not looked at for PROBE_NONE */
 };
 
 /* Rank 0's handle: sends a plan to all ranks, runs rank 0's share and gathers the answer. */
@@ -75,4 +85,8 @@ struct engine {
 
     /* [max_slots] of all ranks together, which live until the next call. */
     enum status (*report_slots)(void *self, const struct slot_report **reports_out);
+
+    /* What the probe saw of a slot, or of all together (-1), since this was last asked: begins anew. Lives
+     * until the next call; results of the last step stay. NULL where nothing is probed. */
+    enum status (*probe)(void *self, int32_t slot, const struct step_probe **probe_out);
 };

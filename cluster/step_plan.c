@@ -130,6 +130,12 @@ static enum status check_fill(const struct step_plan *plan, const struct step_li
     return STATUS_OK;
 }
 
+static enum status check_probe(const struct step_plan *plan, const struct step_limits *limits) {
+    if (plan->probe_slot >= -1 && plan->probe_slot < limits->max_slots) return STATUS_OK;
+    return REFUSE(plan, "slot %d to be probed is not one of the %d slots", plan->probe_slot,
+                  limits->max_slots);
+}
+
 static enum status check_logits(const struct step_plan *plan, const struct step_limits *limits) {
     if (plan->logits_row >= 0 && plan->logits_row < limits->max_tokens) return STATUS_OK;
     return REFUSE(plan, "no step has a row %d of logits", plan->logits_row);
@@ -156,6 +162,8 @@ enum status step_plan_check(const struct step_plan *plan, const struct step_limi
         return check_logits(plan, limits);
     case STEP_FILL:
         return check_fill(plan, limits);
+    case STEP_PROBE:
+        return check_probe(plan, limits);
     }
     return REFUSE(plan, "it is of the unknown kind %d", (int)plan->kind);
 }

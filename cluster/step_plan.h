@@ -26,6 +26,7 @@ enum step_kind {
     STEP_READ,    /* all threads of all ranks read memory at once, to see how fast that is */
     STEP_REPORT,  /* gather every rank's rank_report on rank 0 */
     STEP_SLOTS,   /* gather every rank's slot_reports there */
+    STEP_PROBE,   /* gather what the probe saw of `probe_slot` there */
 };
 
 enum span_phase {
@@ -61,6 +62,7 @@ struct step_plan {
     int32_t n_freed_slots;
     const int32_t *freed_slots;
     struct step_fill fill; /* STEP_FILL; zero otherwise */
+    int32_t probe_slot;    /* STEP_PROBE: a slot, -1: all together; zero otherwise */
 };
 
 enum { STEP_MAX_CANDIDATES = 256, STEP_MAX_SLOTS = 4096, STEP_MAX_TOKENS = 1 << 20 };
@@ -113,6 +115,16 @@ struct slot_report {
     /* Tokens whose values its decode steps have read since the slot was freed, summed over layers and query
      * heads. */
     int64_t attended_tokens;
+};
+
+/* How much of dense attention sets of tokens cover (engine_config.probe): sums over n_steps decode tokens of
+ * the mean over all query heads. */
+struct step_probe {
+    int64_t n_steps;
+    int32_t n_layers;
+    int32_t n_sets;       /* PROBE_RECALL: 1; PROBE_MATRIX: n_layers */
+    const double *recall; /* [n_sets, n_layers] the share covered, from 0 to 1 */
+    const double *sparse; /* [n_layers] the share of heads whose set did not hold all tokens */
 };
 
 struct step_result {

@@ -9,7 +9,7 @@
 _Static_assert((int)STEP_COMPUTE == WIRE__KIND__KIND_COMPUTE && (int)STEP_LOGITS == WIRE__KIND__KIND_LOGITS &&
                    (int)STEP_STOP == WIRE__KIND__KIND_STOP && (int)STEP_FILL == WIRE__KIND__KIND_FILL &&
                    (int)STEP_READ == WIRE__KIND__KIND_READ && (int)STEP_REPORT == WIRE__KIND__KIND_REPORT &&
-                   (int)STEP_SLOTS == WIRE__KIND__KIND_SLOTS,
+                   (int)STEP_SLOTS == WIRE__KIND__KIND_SLOTS && (int)STEP_PROBE == WIRE__KIND__KIND_PROBE,
                "kinds are numbered alike");
 _Static_assert((int)SPAN_PREFILL == WIRE__PHASE__PHASE_PREFILL &&
                    (int)SPAN_DECODE == WIRE__PHASE__PHASE_DECODE,
@@ -130,6 +130,7 @@ enum status wire_encode(struct wire_memory *memory, const struct step_plan *plan
     Wire__Fill fill;
     fill_to_wire(&plan->fill, &fill);
     if (plan->kind == STEP_FILL) wire.fill = &fill;
+    wire.probe_slot = plan->probe_slot;
 
     const size_t size = wire__step_plan__get_packed_size(&wire);
     bytes_clear(message_out);
@@ -226,6 +227,7 @@ enum status wire_decode(struct wire_memory *memory, const void *message, size_t 
         .n_freed_slots = (int32_t)wire->n_freed_slots,
         .freed_slots = wire->freed_slots,
         .fill = fill,
+        .probe_slot = wire->probe_slot,
     };
     *plan_out = plan;
     return STATUS_OK;

@@ -19,6 +19,7 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
     slot_reports_reset(worker->slot_reports, fill->slot);
     TRY(kv_policy_admit(worker->policy, fill->slot, 0, fill->n_tokens, false));
     TRY(fill_kv_cache(worker->cache, &shape, fill));
+    probe_append_filled(worker->probe, worker->cache, fill->slot, fill->n_tokens);
     worker->slot_tokens[fill->slot] = fill->n_tokens;
     return STATUS_OK;
 }

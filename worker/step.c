@@ -74,11 +74,13 @@ static void append_row(const struct worker *worker, const struct batch_block *bl
                        int32_t layer) {
     const int64_t head_dim = worker->shard->spec->head_dim, n_kv_heads = worker->shard->n_kv_heads;
     const int64_t row = block->first_row + i, token = block->first_position + i;
-    for (int32_t head = 0; head < n_kv_heads; head++)
+    for (int32_t head = 0; head < n_kv_heads; head++) {
+        const float *key = worker->act.k + (row * n_kv_heads + head) * head_dim;
         kv_cache_append(worker->cache, block->slot, layer, head,
-                        kv_policy_row(worker->policy, block->slot, layer, head, token),
-                        worker->act.k + (row * n_kv_heads + head) * head_dim,
+                        kv_policy_row(worker->policy, block->slot, layer, head, token), key,
                         worker->act.v + (row * n_kv_heads + head) * head_dim);
+        probe_append(worker->probe, block->slot, layer, head, token, key);
+    }
 }
 
 /* q, k, v of all rows; keys and values go to the pages. */
@@ -178,6 +180,7 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
                                          .message_offsets = worker->selection.message_offsets,
                                      });
     measure_count_layer(worker, layer_index);
+    probe_layer(worker->probe, worker->policy, &worker->batch, layer_index, act->q);
     if (message_words > 0) begin_agreement(worker, message_words);
 
     residual_begin(worker->residual, n_rows);

@@ -48,6 +48,10 @@ static enum status resolve_limits(struct worker *worker) {
                  spec->context_length, config->model_path);
     worker->sliding_window = config->sliding_window >= 0 ? config->sliding_window : spec->sliding_window;
     if (worker->sliding_window >= context) worker->sliding_window = 0;
+    if (worker->sliding_window > 0 && config->probe == PROBE_MATRIX)
+        return FAIL(STATUS_BAD_INPUT,
+                    "no layers can be chosen for a sliding window, here of %d tokens; use --sliding-window 0",
+                    worker->sliding_window);
     if (worker->sliding_window > 0 && strcmp(config->policy, "full") != 0)
         return FAIL(
             STATUS_BAD_INPUT,
@@ -172,7 +176,16 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .kernels = worker->kernels,
         .cache = worker->cache,
     };
-    return kv_policy_create(&policy, &worker->policy);
+    const struct probe_config probe = {
+        .kind = config->probe,
+        .every = config->probe_every,
+        .kv_dtype = config->kv_dtype,
+        .policy = &policy,
+        .map = &shard->map,
+        .comm = worker->comm,
+    };
+    TRY(kv_policy_create(&policy, &worker->policy));
+    return probe_create(&probe, &worker->probe);
 }
 
 static enum status create_activations(struct worker *worker) {
@@ -316,6 +329,7 @@ void worker_destroy(struct worker *worker) {
     if (!worker) return;
     step_channel_destroy(worker->channel);
     arena_destroy(worker->memory);
+    probe_destroy(worker->probe);
     kv_policy_destroy(worker->policy);
     kv_cache_destroy(worker->cache);
     model_shard_destroy(worker->shard);
@@ -354,6 +368,9 @@ enum status worker_serve(struct worker *worker) {
             break;
         case STEP_SLOTS:
             slot_reports_gather(worker->slot_reports, worker->comm, worker->cache);
+            break;
+        case STEP_PROBE:
+            probe_gather(worker->probe, plan->probe_slot);
             break;
         case STEP_STOP:
             return STATUS_OK;
@@ -414,6 +431,13 @@ static enum status engine_report_slots(void *self, const struct slot_report **re
     return STATUS_OK;
 }
 
+static enum status engine_probe(void *self, int32_t slot, const struct step_probe **probe_out) {
+    struct worker *worker = self;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_PROBE, .probe_slot = slot}));
+    *probe_out = probe_gather(worker->probe, slot);
+    return STATUS_OK;
+}
+
 struct engine worker_engine(struct worker *worker) {
     return (struct engine){
         .self = worker,
@@ -423,6 +447,7 @@ struct engine worker_engine(struct worker *worker) {
         .read_memory = engine_read_memory,
         .report = engine_report,
         .report_slots = engine_report_slots,
+        .probe = worker->probe ? engine_probe : NULL,
         .limits = worker->limits,
         .n_ranks = comm_size(worker->comm),
         .n_threads = worker->n_threads,

@@ -12,6 +12,7 @@
 #include "worker/logits.h"
 #include "worker/mlp.h"
 #include "worker/model_shard.h"
+#include "worker/probe.h"
 #include "worker/residual.h"
 #include "worker/slot_reports.h"
 
@@ -64,6 +65,7 @@ struct worker {
     struct rank_report *reports; /* [comm_size], rank 0 */
     size_t *report_sizes;        /* [comm_size] bytes of each rank's report */
     struct slot_reports *slot_reports;
+    struct probe *probe; /* NULL: nothing is probed */
 };
 
 /* Executes a compute plan on this rank: collective with the other ranks' execution of the same plan. */

@@ -99,4 +99,5 @@ void random_plan_expect_equal(const struct step_plan *actual, const struct step_
     assert_int_equal(actual->fill.slot, expected->fill.slot);
     assert_int_equal(actual->fill.n_tokens, expected->fill.n_tokens);
     assert_int_equal(actual->fill.seed, expected->fill.seed);
+    assert_int_equal(actual->probe_slot, expected->probe_slot);
 }

@@ -63,6 +63,8 @@ static void test_round_trip(void **state) {
     expect_round_trip(&(struct step_plan){.kind = STEP_READ}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_REPORT}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_SLOTS}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = -1}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = 3}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_FILL, .fill = {.n_tokens = 1}}, &limits);
     static const struct step_limits wide = {STEP_MAX_SLOTS, STEP_MAX_TOKENS, INT32_MAX, INT64_MAX};
     expect_round_trip(&(struct step_plan){.number = UINT64_MAX,
@@ -103,8 +105,8 @@ static void test_round_trip_at_the_limits(void **state) {
             slots[i] = i;
         }
         const struct step_plan plan = {
-            UINT64_MAX, STEP_COMPUTE, STEP_MAX_CANDIDATES, 0, at->max_slots, spans, at->max_slots,
-            slots,      {0}};
+            UINT64_MAX, STEP_COMPUTE, STEP_MAX_CANDIDATES, 0, at->max_slots, spans, at->max_slots, slots, {0},
+            0};
         expect_round_trip(&plan, at);
         free(words);
         free(slots);
@@ -160,6 +162,14 @@ static void test_bad_kinds(void **state) {
                       "step plan 7: no step has a row -1 of logits");
     expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = 100},
                       "step plan 7: no step has a row 100 of logits");
+}
+
+static void test_bad_probes(void **state) {
+    (void)state;
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_PROBE, .probe_slot = 8},
+                      "step plan 7: slot 8 to be probed is not one of the 8 slots");
+    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_PROBE, .probe_slot = -2},
+                      "step plan 7: slot -2 to be probed is not one of the 8 slots");
 }
 
 static void test_bad_fills(void **state) {
@@ -375,6 +385,7 @@ int main(void) {
         cmocka_unit_test(test_bad_plans),
         cmocka_unit_test(test_bad_kinds),
         cmocka_unit_test(test_bad_fills),
+        cmocka_unit_test(test_bad_probes),
         cmocka_unit_test(test_bad_freed_slots),
         cmocka_unit_test(test_a_freed_slot_may_begin_anew),
         cmocka_unit_test(test_bad_slots_and_positions),
