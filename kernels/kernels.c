@@ -8,9 +8,9 @@
 #ifdef CAUCUS_KERNELS_X86
 #include <cpuid.h>
 
-enum { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512 };
+enum { LEVEL_REF, LEVEL_AVX2, LEVEL_AVX512, LEVEL_AVX512_BF16 };
 
-static const struct kernels *const levels[] = {&kernels_ref, &kernels_avx2, &kernels_avx512};
+static const struct kernels *const levels[] = {&kernels_ref, &kernels_avx2, &kernels_avx512, &kernels_avx512};
 
 /* __builtin_cpu_supports does not know f16c in every compiler. */
 static bool has_f16c(void) {
@@ -24,7 +24,11 @@ int kernels_best_level(void) {
         !__builtin_cpu_supports("avx512bw") || !__builtin_cpu_supports("avx512vl") ||
         !__builtin_cpu_supports("avx512vnni"))
         return LEVEL_AVX2;
-    return LEVEL_AVX512;
+    return __builtin_cpu_supports("avx512bf16") ? LEVEL_AVX512_BF16 : LEVEL_AVX512;
+}
+
+matmul_bf16 *kernels_matmul_bf16(int level) {
+    return level == LEVEL_AVX512_BF16 ? avx512_matmul_bf16 : NULL;
 }
 
 #elif defined CAUCUS_KERNELS_NEON
@@ -48,6 +52,13 @@ int kernels_best_level(void) {
     return 0;
 }
 
+#endif
+
+#ifndef CAUCUS_KERNELS_X86
+matmul_bf16 *kernels_matmul_bf16(int level) {
+    (void)level;
+    return NULL;
+}
 #endif
 
 const struct kernels *kernels_at_level(int level) {

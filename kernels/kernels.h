@@ -151,9 +151,18 @@ struct kernels {
     void (*store)(const float *x, int64_t n, enum dtype dtype, void *target);
 };
 
-/* How far this machine goes: 0 ref; then 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL, VNNI) on
- * x86-64, 1 neon, 2 neon_dotprod on AArch64. Ranks agree on the lowest. */
+/* How far this machine goes: 0 ref; then 1 avx2 (with FMA and F16C), 2 avx512 (F, DQ, BW, VL, VNNI), 3 the
+ * same with BF16 on x86-64, 1 neon, 2 neon_dotprod on AArch64. Ranks agree on the lowest. */
 int kernels_best_level(void);
 
 /* The table of a level that this machine can run. */
 const struct kernels *kernels_at_level(int level);
+
+/* Weights of bf16 with activations that were rounded to bf16: y[t, r] = dot(w[r, :], x[t, :]) in whatever
+ * order the machine's instruction adds, x [n_tokens, w->cols], y [n_tokens, y_stride]. No part of the table:
+ * other sets have other bits. */
+typedef void matmul_bf16(const struct matrix *w, int64_t row_begin, int64_t row_end, const uint16_t *x,
+                         int64_t n_tokens, float *y, int64_t y_stride);
+
+/* NULL where the level has no such instruction. */
+matmul_bf16 *kernels_matmul_bf16(int level);

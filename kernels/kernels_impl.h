@@ -15,6 +15,9 @@ extern const struct kernels kernels_avx512;
 extern const struct kernels kernels_neon;
 extern const struct kernels kernels_neon_dotprod;
 
+/* avx512_bf16.c: see kernels_matmul_bf16. */
+matmul_bf16 avx512_matmul_bf16;
+
 /* Below this the inverse of a block's scale might not be finite. */
 #define QUANT_MIN 0x1p-100f
 
