@@ -198,13 +198,3 @@ void page_bounds_remove(struct page_bounds *bounds, struct bounds_table at, int6
     if (entry == table->n_entries - 1) table->open = false;
     table->n_entries--;
 }
-
-enum status page_budget(const struct kv_policy_config *config, int64_t *n_pages_out) {
-    enum { LEAST = 2 };
-    if (config->budget < LEAST * KV_PAGE_TOKENS)
-        return FAIL(STATUS_BAD_INPUT,
-                    "budget %d is too small: policy %s reads whole pages of %d tokens and needs %d of them",
-                    config->budget, config->name, KV_PAGE_TOKENS, LEAST);
-    *n_pages_out = config->budget / KV_PAGE_TOKENS;
-    return STATUS_OK;
-}

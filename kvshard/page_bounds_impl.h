@@ -55,6 +55,3 @@ void page_bounds_cut(struct page_bounds *bounds, struct bounds_table table, int6
 
 /* Takes one entry out; those behind move up. */
 void page_bounds_remove(struct page_bounds *bounds, struct bounds_table table, int64_t entry);
-
-/* The budget in whole pages; less than 2 are STATUS_BAD_INPUT. */
-NODISCARD enum status page_budget(const struct kv_policy_config *config, int64_t *n_pages_out);

@@ -15,6 +15,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "kvshard/budget_impl.h"
 #include "kvshard/kv_policy_impl.h"
 #include "kvshard/select_plan_impl.h"
 #include "kvshard/top_tokens_impl.h"
@@ -38,11 +39,7 @@ struct lessismore {
 };
 
 static enum status check_options(const struct kv_policy_config *config) {
-    if (config->n_sinks < 0)
-        return FAIL(STATUS_BAD_INPUT, "sinks must not be negative, not %d", config->n_sinks);
-    if (config->budget < (int64_t)config->n_sinks + 2)
-        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: with %d sinks it must be at least %lld",
-                    config->budget, config->n_sinks, (long long)config->n_sinks + 2);
+    TRY(budget_check_sinks(config));
     if (!(config->recent_ratio >= 0 && config->recent_ratio <= 1)) /* catches NaN too */
         return FAIL(STATUS_BAD_INPUT, "recent-ratio must be from 0 to 1, not %g", config->recent_ratio);
     return STATUS_OK;

@@ -13,6 +13,7 @@
  * Cost: choose O(g N/S D) a KV head, and the one key that is new; nothing is communicated. Memory: 1/S of the
  * cache's, and 4 bytes a token of the sets. */
 #include "base/numbers.h"
+#include "kvshard/budget_impl.h"
 #include "kvshard/head_lists_impl.h"
 #include "kvshard/kv_policy_impl.h"
 #include "kvshard/page_bounds_impl.h"
@@ -48,7 +49,7 @@ static enum status quest_create(const struct kv_policy_config *config, const dou
                                 struct arena *memory, void **state_out) {
     struct quest *quest;
     int64_t n_pages;
-    TRY(page_budget(config, &n_pages));
+    TRY(budget_pages(config, 2, &n_pages));
     TRY(ARENA_TAKE(memory, 1, &quest));
     quest->kernels = config->kernels;
     quest->budget = config->budget;

@@ -101,7 +101,7 @@ static void check_layers(const struct kv_world *world, int32_t slot, int64_t n_c
 static void decode_and_check(struct kv_world *world, int32_t slot, int64_t first, int64_t end) {
     for (int64_t token = first; token < end; token++) {
         kv_world_decode(world, slot, token);
-        check_layers(world, slot, token + 1);
+        if (token % 5 == 0 || (token + 1) % S < 2) check_layers(world, slot, token + 1);
     }
 }
 
