@@ -51,6 +51,8 @@ enum status command_engine_config(const struct config *config, int32_t index,
         .n_sinks = config->sinks,
         .n_select_layers = config->n_select_layers,
         .dense_below = config->dense_below,
+        .emulates = config->emulate >= 0,
+        .emulate_layer = config->emulate,
     };
     TRY(copy_text("model", config->model, sizeof engine.model_path, engine.model_path));
     TRY(copy_text("policy-options", config->policy_options, sizeof engine.policy_options,

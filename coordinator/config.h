@@ -70,6 +70,7 @@ struct config {
     int32_t n_select_layers; /* 0: the model's default */
     int64_t dense_below;
     const char *policy_options; /* "name=value,policy.name=value" */
+    int32_t emulate;            /* a layer; -1: none */
 
     /* run: prompt */
     struct text_list prompts;  /* -p, may be repeated: side by side */

@@ -198,6 +198,10 @@ static const struct option options[] = {
     {"dense-below", .kind = OPTION_INT64, FIELD(dense_below), .initial = "0", .max = MAX_TOKEN_COUNT,
      .metavar = "N", .doc = "attend to all tokens while there are at most so many", .commands = ENGINE,
      .group = GROUP_POLICY},
+    {"emulate", .kind = OPTION_INT32, FIELD(emulate), .initial = "-1", .initial_doc = "no layer", .min = 0,
+     .max = 65535, .metavar = "LAYER",
+     .doc = "the layers behind this one attend more to what it attended to; goes with any policy",
+     .commands = ENGINE, .group = GROUP_POLICY},
     {"policy-options", .kind = OPTION_TEXT, FIELD(policy_options), .initial = "",
      .max = ENGINE_OPTIONS_MAX - 1, .metavar = "NAME=X,…",
      .doc = "options that one policy alone has, as in docs/policies.md; POLICY.NAME=X counts for that policy "

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "kvshard/emulate_impl.h"
 #include "kvshard/kv_policy_impl.h"
 #include "kvshard/policy_options_impl.h"
 
@@ -16,6 +17,7 @@ static const struct kv_policy_vtable *const policies[] = {
     &kv_policy_streaming,
     &kv_policy_sparsemax,
     &kv_policy_sparsemax_select,
+    &kv_policy_emulate,
 };
 
 enum { N_POLICIES = sizeof policies / sizeof *policies };
@@ -24,6 +26,7 @@ struct kv_policy {
     const struct kv_policy_vtable *vtable;
     struct arena *memory;
     void *state;
+    struct emulate *emulate; /* NULL: scores are not boosted */
     struct kv_cache *cache;
     int32_t n_slots, n_layers, n_heads_local, n_kv_heads_local, n_threads;
     int64_t context_length, dense_below;
@@ -52,11 +55,24 @@ static void check_shape(const struct kv_policy_config *config) {
     CHECK(config->n_heads_global - config->first_head >= config->n_heads_local);
 }
 
+static enum status create_emulate(const struct kv_policy_config *config, struct kv_policy *policy) {
+    if (!config->emulates && policy->vtable != &kv_policy_emulate) return STATUS_OK;
+    if (policy->vtable->lists_per_head && config->n_heads_local > config->n_kv_heads_local)
+        return FAIL(STATUS_BAD_INPUT,
+                    "policy %s cannot be combined with emulate: query heads that share a KV head read "
+                    "different tokens",
+                    config->name);
+    const int32_t layer = config->emulates ? config->emulate_layer : emulate_default_layer(config->n_layers);
+    return emulate_create(config, layer, policy->memory, &policy->emulate);
+}
+
 static enum status create_state(const struct kv_policy_config *config, struct kv_policy *policy) {
     double values[KV_POLICY_MAX_OPTIONS];
     TRY(policy_options_parse(config->options, policy->vtable, policies, N_POLICIES, values));
     TRY(arena_create("the policy", &policy->memory));
-    TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
+    if (policy->vtable->create)
+        TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
+    TRY(create_emulate(config, policy));
     arena_seal(policy->memory);
     return STATUS_OK;
 }
@@ -142,11 +158,22 @@ struct kv_set kv_policy_resident(const struct kv_policy *policy, int32_t slot, i
     return policy->vtable->resident(policy->state, slot, layer, kv_head, n_cached);
 }
 
-enum kv_attention kv_policy_layer(const struct kv_policy *policy, int32_t slot, int32_t layer,
+/* The bits of the policy itself. */
+static enum kv_attention own_bits(const struct kv_policy *policy, int32_t slot, int32_t layer,
                                   int64_t n_cached) {
     check_place(policy, slot, layer, n_cached);
-    if (n_cached <= policy->dense_below) return KV_ATTEND_ALL;
+    if (n_cached <= policy->dense_below || !policy->vtable->layer) return KV_ATTEND_ALL;
     return policy->vtable->layer(policy->state, slot, layer, n_cached);
+}
+
+/* Those that emulation adds to them. */
+static enum kv_attention added_bits(const struct kv_policy *policy, int32_t layer, int64_t n_cached) {
+    return policy->emulate && n_cached > policy->dense_below ? emulate_bits(policy->emulate, layer) : 0;
+}
+
+enum kv_attention kv_policy_layer(const struct kv_policy *policy, int32_t slot, int32_t layer,
+                                  int64_t n_cached) {
+    return own_bits(policy, slot, layer, n_cached) | added_bits(policy, layer, n_cached);
 }
 
 static void check_bit(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached,
@@ -176,7 +203,11 @@ void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int3
     check_bit(policy, slot, layer, n_cached, KV_RANK);
     check_thread(policy, thread);
     check_head(policy, head);
-    policy->vtable->rank(policy->state, thread, slot, layer, n_cached, head, scores);
+    if (own_bits(policy, slot, layer, n_cached) & KV_RANK)
+        policy->vtable->rank(policy->state, thread, slot, layer, n_cached, head, scores);
+    if (added_bits(policy, layer, n_cached) & KV_RANK)
+        emulate_rank(policy->emulate, slot, n_cached, head,
+                     kv_policy_set(policy, slot, layer, n_cached, head), scores);
 }
 
 int64_t kv_policy_rescore(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer,
@@ -185,8 +216,16 @@ int64_t kv_policy_rescore(struct kv_policy *policy, int32_t thread, int32_t slot
     check_bit(policy, slot, layer, n_cached, KV_RESCORE);
     check_thread(policy, thread);
     check_kv_head(policy, kv_head);
-    return policy->vtable->rescore(policy->state, thread, slot, layer, n_cached, kv_head, scores, stride,
-                                   entries_out);
+    const int32_t head = kv_head * (policy->n_heads_local / policy->n_kv_heads_local);
+    const struct kv_set set = kv_policy_set(policy, slot, layer, n_cached, head);
+    if (added_bits(policy, layer, n_cached) & KV_RESCORE)
+        emulate_rescore(policy->emulate, slot, layer, n_cached, kv_head, set, scores, stride);
+    if (own_bits(policy, slot, layer, n_cached) & KV_RESCORE)
+        return policy->vtable->rescore(policy->state, thread, slot, layer, n_cached, kv_head, scores, stride,
+                                       entries_out);
+    for (int64_t i = 0; i < set.n_tokens; i++)
+        entries_out[i] = (int32_t)i;
+    return set.n_tokens;
 }
 
 struct kv_partial kv_policy_partial(const struct kv_policy *policy, int32_t slot, int32_t layer,
@@ -217,7 +256,7 @@ void kv_policy_take(struct kv_policy *policy, int32_t slot, int32_t layer, int64
 
 struct kv_set kv_policy_attended(const struct kv_policy *policy, int32_t slot, int32_t layer,
                                  int64_t n_cached, int32_t head) {
-    const bool rescored = kv_policy_layer(policy, slot, layer, n_cached) & KV_RESCORE;
+    const bool rescored = own_bits(policy, slot, layer, n_cached) & KV_RESCORE;
     check_head(policy, head);
     if (rescored && policy->vtable->attended)
         return policy->vtable->attended(policy->state, slot, layer, head);

@@ -29,6 +29,7 @@
  *          collective comes next. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -47,6 +48,8 @@ struct kv_policy_config {
     const int32_t *select_layers; /* [n_select_layers], ascending */
     int64_t dense_below;          /* every decode step of N <= dense_below is dense */
     const char *options;          /* "name=value,policy.name=value"; NULL: all as by default */
+    bool emulates;                /* layers behind … */
+    int32_t emulate_layer;        /* … this one attend more to what it attended to */
 
     int32_t n_slots;
     int32_t n_layers;

@@ -26,7 +26,7 @@ struct kv_policy_vtable {
     const char *summary;
     const struct kv_policy_option *options; /* at most KV_POLICY_MAX_OPTIONS; NULL: none */
 
-    /* values [options]: one for each option, in the table's order. */
+    /* values [options]: one for each option, in the table's order. NULL: there is no state. */
     enum status (*create)(const struct kv_policy_config *config, const double *values, struct arena *memory,
                           void **state_out);
 
@@ -42,7 +42,10 @@ struct kv_policy_vtable {
     /* NULL: nothing is remembered from step to step. */
     void (*rewind)(void *state, int32_t slot, int64_t n);
 
-    /* Of a step of N > dense_below; all others are KV_ATTEND_ALL and call no further hook. */
+    /* Query heads of one KV head may have different lists: their scores cannot be replaced. */
+    bool lists_per_head;
+
+    /* Of a step of N > dense_below; all others are KV_ATTEND_ALL and call no further hook. NULL: so are these. */
     enum kv_attention (*layer)(const void *state, int32_t slot, int32_t layer, int64_t n_cached);
 
     /* The hooks of the enum's bits; NULL where layer never sets the bit. */
@@ -63,6 +66,7 @@ struct kv_policy_vtable {
 };
 
 extern const struct kv_policy_vtable kv_policy_full;
+extern const struct kv_policy_vtable kv_policy_emulate;
 extern const struct kv_policy_vtable kv_policy_lessismore;
 extern const struct kv_policy_vtable kv_policy_delta;
 extern const struct kv_policy_vtable kv_policy_quest;

@@ -233,6 +233,8 @@ static void weigh(struct attention *attention, const struct attention_call *call
     for (int32_t kv_head = 0; kv_head < n_kv_heads; kv_head++) {
         struct item *item = add_item(attention, block, heads_of(attention, kv_head), (struct row_list){0});
         item->work = WEIGH;
+        if (action_of(call, block) & KV_ADD_PARTIAL)
+            item->added = kv_policy_partial(call->policy, block->slot, call->layer, kv_head);
         item->scores = attention->scores + item->heads.first * attention->shape.context_length;
     }
 #pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * attention->shape.n_heads_local))

@@ -52,6 +52,10 @@ static enum status resolve_limits(struct worker *worker) {
         return FAIL(STATUS_BAD_INPUT,
                     "no layers can be chosen for a sliding window, here of %d tokens; use --sliding-window 0",
                     worker->sliding_window);
+    if (worker->sliding_window > 0 && config->emulates)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--emulate cannot be combined with a sliding window, here of %d tokens; use --sliding-window 0",
+                    worker->sliding_window);
     if (worker->sliding_window > 0 && strcmp(config->policy, "full") != 0)
         return FAIL(
             STATUS_BAD_INPUT,
@@ -164,6 +168,8 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .select_layers = config->select_layers,
         .dense_below = config->dense_below,
         .options = config->policy_options,
+        .emulates = config->emulates,
+        .emulate_layer = config->emulate_layer,
         .n_slots = config->max_slots,
         .n_layers = shard->spec->n_layers,
         .n_heads_global = shard->spec->n_heads,
