@@ -34,6 +34,8 @@ static enum status dispatch_without_model(const struct config *config, int n_ran
         return command_plan(config, n_ranks);
     case COMMAND_INSPECT:
         return command_inspect(config);
+    case COMMAND_TRACE:
+        return command_trace_draw(config);
     case COMMAND_NONE:
     case COMMAND_RUN:
     case COMMAND_SCORE:
@@ -58,6 +60,7 @@ static enum status run_without_model(const struct config *config, int n_ranks) {
 static enum status dispatch_with_model(const struct config *config, int32_t index,
                                        const struct engine *engine) {
     if (config->command == COMMAND_BENCH) return command_bench(config, index, engine);
+    if (config->command == COMMAND_TRACE) return command_trace_record(config, engine);
     return config->command == COMMAND_RUN ? command_run(config, engine) : command_score(config, engine);
 }
 

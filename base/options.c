@@ -84,6 +84,10 @@ bool options_is_set(const struct options *options, const struct option *option) 
     return *set_by(options, option) == options->source;
 }
 
+bool options_was_given(const struct options *options, const struct option *option) {
+    return *set_by(options, option) != 0;
+}
+
 enum status options_set(struct options *options, struct option_match match, const char *value,
                         const char *label) {
     const struct option *option = match.option;

@@ -96,6 +96,13 @@ void options_begin_source(struct options *options);
 /* Did this source give it already? */
 bool options_is_set(const struct options *options, const struct option *option);
 
+/* Did any source? */
+bool options_was_given(const struct options *options, const struct option *option);
+
+/* Appends the option's value in `target` as text that would set it; parts of lists with commas between. */
+struct bytes;
+NODISCARD enum status option_value_print(const struct option *option, const void *target, struct bytes *text);
+
 /* Gives the option a value; NULL is a flag or count without one. What is wrong with it becomes
  * STATUS_BAD_INPUT, "LABEL: …". */
 NODISCARD enum status options_set(struct options *options, struct option_match match, const char *value,

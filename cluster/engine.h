@@ -73,7 +73,8 @@ struct engine {
     /* logits [vocab_size]: row `logits_row` of the last compute step, whole. */
     enum status (*fetch_logits)(void *self, int32_t logits_row, float *logits);
 
-    /* What the last compute step attended to; lives until the next call. */
+    /* What the last decode span of the last compute step attended to; lives until the next call. The first
+     * call finds nothing: it makes the ranks note their sets from then on. */
     enum status (*trace)(void *self, const struct step_trace **trace_out);
 
     /* Gives a slot so many tokens of random keys and values, in seconds. */

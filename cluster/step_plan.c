@@ -157,6 +157,7 @@ enum status step_plan_check(const struct step_plan *plan, const struct step_limi
     case STEP_READ:
     case STEP_REPORT:
     case STEP_SLOTS:
+    case STEP_TRACE:
         return STATUS_OK;
     case STEP_LOGITS:
         return check_logits(plan, limits);

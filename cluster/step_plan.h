@@ -27,6 +27,7 @@ enum step_kind {
     STEP_REPORT,  /* gather every rank's rank_report on rank 0 */
     STEP_SLOTS,   /* gather every rank's slot_reports there */
     STEP_PROBE,   /* gather what the probe saw of `probe_slot` there */
+    STEP_TRACE,   /* gather there what the last compute step attended to; the first begins the noting */
 };
 
 enum span_phase {

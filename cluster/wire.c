@@ -9,7 +9,8 @@
 _Static_assert((int)STEP_COMPUTE == WIRE__KIND__KIND_COMPUTE && (int)STEP_LOGITS == WIRE__KIND__KIND_LOGITS &&
                    (int)STEP_STOP == WIRE__KIND__KIND_STOP && (int)STEP_FILL == WIRE__KIND__KIND_FILL &&
                    (int)STEP_READ == WIRE__KIND__KIND_READ && (int)STEP_REPORT == WIRE__KIND__KIND_REPORT &&
-                   (int)STEP_SLOTS == WIRE__KIND__KIND_SLOTS && (int)STEP_PROBE == WIRE__KIND__KIND_PROBE,
+                   (int)STEP_SLOTS == WIRE__KIND__KIND_SLOTS && (int)STEP_PROBE == WIRE__KIND__KIND_PROBE &&
+                   (int)STEP_TRACE == WIRE__KIND__KIND_TRACE,
                "kinds are numbered alike");
 _Static_assert((int)SPAN_PREFILL == WIRE__PHASE__PHASE_PREFILL &&
                    (int)SPAN_DECODE == WIRE__PHASE__PHASE_DECODE,

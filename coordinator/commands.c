@@ -9,12 +9,14 @@
 
 int32_t command_engines(const struct config *config) {
     if (config->command == COMMAND_BENCH) return bench_plan_engines(config);
+    if (config->command == COMMAND_TRACE) return config->draw ? 0 : 1;
     return config->command == COMMAND_RUN || config->command == COMMAND_SCORE;
 }
 
 enum status command_check(const struct config *config) {
     if (config->command == COMMAND_SCORE) return command_score_check(config);
     if (config->command == COMMAND_BENCH) return bench_plan_check(config);
+    if (config->command == COMMAND_TRACE) return command_trace_check(config);
     return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
 }
 

@@ -27,6 +27,9 @@ NODISCARD enum status command_run(const struct config *config, const struct engi
 NODISCARD enum status command_score(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score_check(const struct config *config);
 NODISCARD enum status command_bench(const struct config *config, int32_t index, const struct engine *engine);
+NODISCARD enum status command_trace_check(const struct config *config);
+NODISCARD enum status command_trace_record(const struct config *config, const struct engine *engine);
+NODISCARD enum status command_trace_draw(const struct config *config); /* without the model */
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);

@@ -110,6 +110,19 @@ enum status trace_sets_close(struct trace_sets *sets, uint32_t *index_out) {
     return STATUS_OK;
 }
 
+enum status trace_sets_copy(const struct trace_sets *from, struct trace_sets *to) {
+    CHECK(from->n_pairs == to->n_pairs);
+    const struct trace_set none = {NULL, 0};
+    uint32_t index;
+    trace_sets_clear(to);
+    for (size_t i = 0; i < from->n_sets; i++) {
+        TRY(trace_sets_add_difference(to, trace_sets_get(from, i), none));
+        TRY(trace_sets_close(to, &index));
+    }
+    memcpy(to->set_of, from->set_of, (size_t)from->n_pairs * sizeof *to->set_of);
+    return STATUS_OK;
+}
+
 bool trace_set_equal(struct trace_set a, struct trace_set b) {
     if (a.n_edges != b.n_edges) return false;
     return a.n_edges == 0 || memcmp(a.edges, b.edges, a.n_edges * sizeof *a.edges) == 0;

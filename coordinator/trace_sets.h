@@ -50,6 +50,9 @@ NODISCARD enum status trace_sets_add_tokens(struct trace_sets *sets, const int32
 NODISCARD enum status trace_sets_add_difference(struct trace_sets *sets, struct trace_set a,
                                                 struct trace_set b);
 
+/* All of it; n_pairs must be the same. */
+NODISCARD enum status trace_sets_copy(const struct trace_sets *from, struct trace_sets *to);
+
 /* Ends the set being made. *index_out: its number, an earlier one where there is such a set already. */
 NODISCARD enum status trace_sets_close(struct trace_sets *sets, uint32_t *index_out);
 

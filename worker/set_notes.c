@@ -6,8 +6,8 @@
 #include "base/check.h"
 #include "base/numbers.h"
 
-/* A rank's notes are words: first these, then for each layer and KV head of the rank how many tokens, and which; or
- * one of the marks. */
+/* A rank's notes are words: first these, then for each layer and KV head of the rank how many tokens, and
+ * which; or one of the marks. */
 enum { WORD_N_CACHED, WORD_FIRST_KV_HEAD, WORD_N_KV_HEADS, N_FIRST_WORDS };
 enum { MARK_FIRST_TOKENS = -1 /* the next word says how many */, MARK_SAME = -2 /* as the head before */ };
 

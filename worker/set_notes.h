@@ -1,5 +1,5 @@
-/* worker/set_notes.h - which tokens the last decode token of a step attends to, noted layer by layer: a policy need
- * not remember a layer's lists when the next one is computed.
+/* worker/set_notes.h - which tokens the last decode token of a step attends to, noted layer by layer: a
+ * policy need not remember a layer's lists when the next one is computed.
  *
  * Memory:  lists that grow, and none until the first gather: steps are not to pay for what nobody asks.
  * Threads: main thread only.

@@ -161,7 +161,7 @@ static void add_output_bias(const struct worker *worker, const float *bias) {
 
 /* One layer. The agreement of a selecting layer is begun after attention and finished at the layer's end:
  * the output projection, both sums and the MLP lie between, and the set is first needed in the next layer. */
-static void run_layer(struct worker *worker, int32_t layer_index) {
+static enum status run_layer(struct worker *worker, int32_t layer_index) {
     const struct layer_shard *layer = &worker->shard->layers[layer_index];
     struct activations *act = &worker->act;
     const int32_t n_rows = worker->batch.n_rows;
@@ -180,6 +180,7 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
                                          .message_offsets = worker->selection.message_offsets,
                                      });
     measure_count_layer(worker, layer_index);
+    TRY(set_notes_layer(worker->set_notes, worker->policy, &worker->batch, layer_index));
     probe_layer(worker->probe, worker->policy, &worker->batch, layer_index, act->q);
     if (message_words > 0) begin_agreement(worker, message_words);
 
@@ -194,6 +195,7 @@ static void run_layer(struct worker *worker, int32_t layer_index) {
     residual_finish(worker->residual, act->x);
 
     if (message_words > 0) finish_agreement(worker, layer_index);
+    return STATUS_OK;
 }
 
 /* Values that query head 0 of the last decode token read in the last layer where it did not read all. */
@@ -214,10 +216,11 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     worker->result = (struct step_result){0};
     batch_fill(&worker->batch, plan, worker->sliding_window > 0 ? 1 : BATCH_BLOCK_ROWS);
     TRY(prepare_slots(worker, plan));
+    set_notes_clear(worker->set_notes);
     if (worker->batch.n_rows > 0) {
         TRY(embed(worker));
         for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++)
-            run_layer(worker, layer);
+            TRY(run_layer(worker, layer));
         logits_compute(worker->logits, &worker->batch, worker->act.x, plan->n_candidates, &worker->result);
         worker->result.attended_tokens = attended_tokens(worker);
     }

@@ -14,6 +14,7 @@
 #include "worker/model_shard.h"
 #include "worker/probe.h"
 #include "worker/residual.h"
+#include "worker/set_notes.h"
 #include "worker/slot_reports.h"
 
 /* Activations of one step, row per token. */
@@ -44,6 +45,7 @@ struct worker {
     struct kv_cache *cache;
     struct kv_policy *policy;
     struct step_channel *channel;
+    struct set_notes *set_notes;
     struct binding *binding;
     const struct kernels *kernels;
 
@@ -60,6 +62,7 @@ struct worker {
     int64_t *slot_tokens; /* [max_slots] tokens that a slot holds */
     struct step_result result;
 
+    struct step_trace trace; /* rank 0 */
     int32_t n_threads;
     struct rank_report traffic;  /* what was read since the last report; the rest is unused */
     struct rank_report *reports; /* [comm_size], rank 0 */

@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "base/bytes.h"
 #include "base/edit_distance.h"
 #include "base/options.h"
 
@@ -121,6 +122,30 @@ static void test_initial_values(void **state) {
     assert_string_equal(kitchen->dish, "soup");
     assert_null(kitchen->recipe);
     assert_int_equal(kitchen->colour, GREEN);
+}
+
+/* What is printed, given again, is the same. */
+static void test_printed_values(void **state) {
+    struct fixture *fixture = *state;
+    static const char *const expected[][2] = {
+        {"lamp", "false"},  {"verbose", "2"},      {"plates", "12"},     {"grains", "9000000000"},
+        {"heat", "0.7"},    {"dish", "pie"},       {"colour", "red"},    {"seed", "18446744073709551615"},
+        {"guest", "Ann,B"}, {"shelves", "1,2,9"},  {"drawers", "-4,70"}, {"at", "1,2,3,9"},
+        {"clean", "false"}, {"recipe", "/a/b.md"},
+    };
+    assert_int_equal(PARSE("--no-lamp", "-vv", "-n", "12", "--grains=9000000000", "--temp", "0.7", "-dpie",
+                           "-f", "/a/b.md", "--colour", "red", "--seed", "18446744073709551615", "-g", "Ann",
+                           "-g", "B", "--shelves", "1,2,9", "--drawers", "4,70", "--at", "1-3,9"),
+                     STATUS_OK);
+    fixture->kitchen.drawers[0] = -4;
+    for (size_t i = 0; i < sizeof expected / sizeof *expected; i++) {
+        struct bytes text = {0};
+        const struct option *option = options_find(fixture->options, expected[i][0]).option;
+        assert_int_equal(options_was_given(fixture->options, option), strcmp(option->name, "clean") != 0);
+        assert_int_equal(option_value_print(option, &fixture->kitchen, &text), STATUS_OK);
+        assert_string_equal(text.data, expected[i][1]);
+        bytes_free(&text);
+    }
 }
 
 static void test_spellings(void **state) {
@@ -301,6 +326,7 @@ int main(void) {
         WITH_FIXTURE(test_unknown),
         WITH_FIXTURE(test_bad_values),
         WITH_FIXTURE(test_bad_environment),
+        WITH_FIXTURE(test_printed_values),
         cmocka_unit_test(test_help),
         cmocka_unit_test(test_edit_distance),
     };

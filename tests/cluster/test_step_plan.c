@@ -63,6 +63,7 @@ static void test_round_trip(void **state) {
     expect_round_trip(&(struct step_plan){.kind = STEP_READ}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_REPORT}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_SLOTS}, &limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_TRACE}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = -1}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = 3}, &limits);
     expect_round_trip(&(struct step_plan){.kind = STEP_FILL, .fill = {.n_tokens = 1}}, &limits);

@@ -13,16 +13,6 @@ static void expect_same_sets(const struct trace_sets *a, const struct trace_sets
         CHECK(trace_set_equal(trace_sets_get(a, a->set_of[pair]), trace_sets_get(b, b->set_of[pair])));
 }
 
-static void copy_sets(const struct trace_sets *from, struct trace_sets *to) {
-    const struct trace_set none = {NULL, 0};
-    trace_sets_clear(to);
-    for (int32_t pair = 0; pair < from->n_pairs; pair++) {
-        const struct trace_set set = trace_sets_get(from, from->set_of[pair]);
-        CHECK(trace_sets_add_difference(to, set, none) == STATUS_OK);
-        CHECK(trace_sets_close(to, &to->set_of[pair]) == STATUS_OK);
-    }
-}
-
 /* Writes the records that can be read. */
 static struct trace_writer *write_again(struct trace_reader *reader) {
     struct trace_writer *writer;
@@ -31,7 +21,7 @@ static struct trace_writer *write_again(struct trace_reader *reader) {
     const struct trace_step *step = NULL;
     while (trace_reader_next(reader, &step) == STATUS_OK && step) {
         CHECK(trace_sets_create(step->sets->n_pairs, &sets) == STATUS_OK);
-        copy_sets(step->sets, &sets);
+        CHECK(trace_sets_copy(step->sets, &sets) == STATUS_OK);
         CHECK(trace_writer_step(writer, step->tokens, &sets) == STATUS_OK);
         trace_sets_free(&sets);
     }
