@@ -6,6 +6,9 @@
 #include "base/check.h"
 #include "worker/threads.h"
 
+/* So many tokens are a prompt's: they are rounded to bf16 where that is faster. Fewer may be an answer's. */
+enum { PROMPT_TOKENS = 16 };
+
 /* A thread's part of all products of a call, and how many pieces of it were taken. Each has a cache line to
  * itself. */
 struct share {
@@ -20,24 +23,30 @@ struct linear {
     int64_t cols, n_tokens;
     bool is_quantized; /* does `q8` hold x already? */
     struct q8_rows q8;
+    matmul_bf16 *in_bf16;
+    bool is_rounded; /* likewise `bf16` */
+    uint16_t *bf16;  /* [n_tokens, cols] */
     int32_t n_threads;
     struct share *shares; /* [n_threads] */
 };
 
-enum status linear_create(const struct kernels *kernels, int32_t n_threads, int32_t max_tokens,
-                          int64_t max_cols, struct arena *memory, struct linear **linear_out) {
+enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
+                          const struct linear_shape *shape, struct arena *memory,
+                          struct linear **linear_out) {
     struct linear *linear;
     TRY(ARENA_TAKE(memory, 1, &linear));
     linear->kernels = kernels;
-    linear->n_threads = n_threads;
-    linear->max_tokens = max_tokens;
-    linear->max_cols = max_cols;
-    const size_t values = (size_t)max_tokens * (size_t)max_cols;
+    linear->in_bf16 = in_bf16;
+    linear->n_threads = shape->n_threads;
+    linear->max_tokens = shape->max_tokens;
+    linear->max_cols = shape->max_cols;
+    const size_t values = (size_t)shape->max_tokens * (size_t)shape->max_cols;
+    if (in_bf16) TRY(ARENA_TAKE(memory, values, &linear->bf16));
     TRY(ARENA_TAKE(memory, values, &linear->q8.values));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.scales));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.minus_sums));
     TRY(ARENA_TAKE(memory, values / QUANT_BLOCK, &linear->q8.minus_half_sums));
-    TRY(ARENA_TAKE(memory, (size_t)n_threads, &linear->shares));
+    TRY(ARENA_TAKE(memory, (size_t)shape->n_threads, &linear->shares));
     *linear_out = linear;
     return STATUS_OK;
 }
@@ -47,7 +56,7 @@ void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n
     linear->x = x;
     linear->cols = cols;
     linear->n_tokens = n_tokens;
-    linear->is_quantized = false;
+    linear->is_quantized = linear->is_rounded = false;
 }
 
 static void quantize_input(struct linear *linear) {
@@ -59,6 +68,15 @@ static void quantize_input(struct linear *linear) {
     linear->is_quantized = true;
 }
 
+static void round_input(struct linear *linear) {
+    if (linear->is_rounded) return;
+    const int64_t cols = linear->cols;
+#pragma omp parallel for if (threads_worthwhile(linear->n_tokens * cols))
+    for (int64_t token = 0; token < linear->n_tokens; token++)
+        linear->kernels->store(linear->x + token * cols, cols, DTYPE_BF16, linear->bf16 + token * cols);
+    linear->is_rounded = true;
+}
+
 struct range { /* [begin, end) */
     int64_t begin, end;
 };
@@ -66,6 +84,7 @@ struct range { /* [begin, end) */
 struct work {
     const struct linear_product *products;
     int32_t n_products;
+    bool in_bf16; /* weights that are bf16 meet activations in bf16 */
     int64_t n_threads;
     int64_t n_panels; /* of all products */
     int64_t piece_panels;
@@ -157,10 +176,13 @@ static int64_t multiply_adds(const struct linear *linear, const struct work *wor
     return work->n_panels * PACKED_ROWS * linear->cols * linear->n_tokens;
 }
 
-static void multiply(const struct linear *linear, const struct matrix *w, struct range rows, float *y) {
+static void multiply(const struct linear *linear, const struct matrix *w, bool in_bf16, struct range rows,
+                     float *y) {
     if (rows.begin >= rows.end) return;
     if (packed_dtype(w->dtype))
         linear->kernels->matmul_quantized(w, rows.begin, rows.end, &linear->q8, linear->n_tokens, y, w->rows);
+    else if (in_bf16 && w->dtype == DTYPE_BF16)
+        linear->in_bf16(w, rows.begin, rows.end, linear->bf16, linear->n_tokens, y, w->rows);
     else
         linear->kernels->matmul(w, rows.begin, rows.end, linear->x, linear->cols, linear->n_tokens, y,
                                 w->rows);
@@ -171,21 +193,32 @@ static void multiply_piece(const struct linear *linear, const struct work *work,
     for (int32_t i = 0; i < work->n_products; i++) {
         const struct linear_product *product = &work->products[i];
         const struct range part = part_of(work, product->w, piece->owner);
-        multiply(linear, product->w, rows_of(work, product->w, piece, before), product->y);
+        multiply(linear, product->w, work->in_bf16, rows_of(work, product->w, piece, before), product->y);
         before += part.end - part.begin;
     }
 }
 
-void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products) {
+static void run(struct linear *linear, const struct linear_product *products, int32_t n_products,
+                bool in_bf16) {
     for (int32_t i = 0; i < n_products; i++) {
         DCHECK(products[i].w->rows == 0 || products[i].w->cols == linear->cols);
         if (packed_dtype(products[i].w->dtype)) quantize_input(linear);
+        if (in_bf16 && products[i].w->dtype == DTYPE_BF16) round_input(linear);
     }
-    const struct work work = divide(linear, products, n_products);
+    struct work work = divide(linear, products, n_products);
+    work.in_bf16 = in_bf16;
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
     for (struct piece piece; take_piece(linear, &work, &piece);)
         multiply_piece(linear, &work, &piece);
+}
+
+void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products) {
+    run(linear, products, n_products, linear->in_bf16 && linear->n_tokens >= PROMPT_TOKENS);
+}
+
+void linear_run_replicated(struct linear *linear, const struct linear_product *product) {
+    run(linear, product, 1, false);
 }
 
 static void multiply_exact(const struct linear *linear, const struct matrix *w, struct range rows,
@@ -202,7 +235,7 @@ void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t blo
                       int64_t *sums, int64_t *bad) {
     DCHECK(w->cols == linear->cols);
     if (packed_dtype(w->dtype)) quantize_input(linear);
-    const struct work work = divide(linear, &(struct linear_product){w, NULL}, 1);
+    const struct work work = divide(linear, &(struct linear_product){.w = w}, 1);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
     for (struct piece piece; take_piece(linear, &work, &piece);)

@@ -1,10 +1,11 @@
 /* worker/linear.h - products of this rank's weights with rows of activations.
  *
- * The rows are named once and then met by several matrices: where these are quantised, so are the rows, once.
+ * The rows are named once and then met by several matrices: where these are quantised, so are the rows, once;
+ * and where fast numerics multiply bf16 with bf16, the rows are rounded to that, once.
  * Threads take pieces of rows, each its own part of the matrix first and then what slower ones have left. How
  * rows are split never changes a result: every row is computed by itself (docs/numerics.md).
  *
- * Memory:  the activations in 8 bits are in the arena given to create.
+ * Memory:  the activations in 8 or 16 bits are in the arena given to create.
  * Threads: main thread; opens the parallel regions itself.
  * Ranks:   local. */
 #pragma once
@@ -17,9 +18,16 @@
 
 struct linear;
 
-/* No input will have more rows or columns. */
-NODISCARD enum status linear_create(const struct kernels *kernels, int32_t n_threads, int32_t max_tokens,
-                                    int64_t max_cols, struct arena *memory, struct linear **linear_out);
+struct linear_shape {
+    int32_t n_threads;
+    int32_t max_tokens; /* no input will have more rows … */
+    int64_t max_cols;   /* … or columns */
+};
+
+/* in_bf16: for prompts' products with bf16 weights, in fast numerics; NULL: the kernels do these, too. */
+NODISCARD enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
+                                    const struct linear_shape *shape, struct arena *memory,
+                                    struct linear **linear_out);
 
 /* What the next products multiply: x [n_tokens, cols], unchanged until the last of them. */
 void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens);
@@ -29,6 +37,10 @@ struct linear_product {
     float *y;               /* [n_tokens, rows] = w x */
 };
 void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products);
+
+/* What all ranks compute, and must not differ in: never rounded to bf16, which depends on how many rows there
+ * are and not on the model alone. */
+void linear_run_replicated(struct linear *linear, const struct linear_product *product);
 
 /* sums[t, r] += w x in blocks of `block` columns on the exact grid, times scale[t] (NULL: 1);
  * sums [n_tokens, w->rows], bad [n_tokens]. */

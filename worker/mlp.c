@@ -96,7 +96,7 @@ static void softmax(const struct kernels *kernels, float *logits, int64_t n) {
 static void route(struct mlp *mlp, const struct layer_shard *layer, const float *x, int32_t n_tokens) {
     const struct model_spec *spec = mlp->shard->spec;
     linear_input(mlp->linear, x, layer->router.cols, n_tokens);
-    linear_run(mlp->linear, &(struct linear_product){&layer->router, mlp->router}, 1);
+    linear_run_replicated(mlp->linear, &(struct linear_product){&layer->router, mlp->router});
     for (int32_t token = 0; token < n_tokens; token++) {
         float *weights = mlp->router + (int64_t)token * spec->n_experts;
         softmax(mlp->kernels, weights, spec->n_experts);

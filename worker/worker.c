@@ -71,11 +71,11 @@ static enum status resolve_limits(struct worker *worker) {
 }
 
 /* All ranks compute with the lowest instruction set among them. */
-static const struct kernels *agree_on_kernels(struct comm *comm) {
+static int agree_on_level(struct comm *comm) {
     uint32_t level = (uint32_t)kernels_best_level();
     allreduce_min_u32_begin(comm, &level, 1);
     allreduce_min_u32_finish(comm);
-    return kernels_at_level((int)level);
+    return (int)level;
 }
 
 /* crowded_out: the threads have not a core each. */
@@ -279,8 +279,8 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
     TRY(create_selection(worker));
     TRY(batch_create(max_tokens, worker->memory, &worker->batch));
     TRY(attention_create(&attention, worker->kernels, worker->memory, &worker->attention));
-    TRY(linear_create(worker->kernels, n_threads, max_tokens, widest_input(shard), worker->memory,
-                      &worker->linear));
+    const struct linear_shape linear = {n_threads, max_tokens, widest_input(shard)};
+    TRY(linear_create(worker->kernels, worker->in_bf16, &linear, worker->memory, &worker->linear));
     TRY(residual_create(worker->comm, worker->kernels, worker->linear, worker->config.numerics, max_tokens,
                         shard->spec->hidden_size, worker->memory, &worker->residual));
     TRY(mlp_create(shard, worker->linear, max_tokens, worker->memory, &worker->mlp));
@@ -298,7 +298,9 @@ static enum status set_up(struct worker *worker) {
     if (worker->config.numerics == NUMERICS_REPRODUCIBLE)
         TRY(comm_agree(comm, check_block_counts(model_file_spec(worker->file), &map)));
     TRY(comm_agree(comm, resolve_limits(worker)));
-    worker->kernels = agree_on_kernels(comm);
+    const int level = agree_on_level(comm);
+    worker->kernels = kernels_at_level(level);
+    worker->in_bf16 = worker->config.numerics == NUMERICS_FAST ? kernels_matmul_bf16(level) : NULL;
     int32_t n_threads = 1;
     bool crowded = false;
     TRY(comm_agree(comm, start_threads(worker, &n_threads, &crowded)));

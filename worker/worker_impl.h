@@ -48,6 +48,7 @@ struct worker {
     struct set_notes *set_notes;
     struct binding *binding;
     const struct kernels *kernels;
+    matmul_bf16 *in_bf16; /* as linear_create */
 
     struct arena *memory; /* everything below */
     struct linear *linear;

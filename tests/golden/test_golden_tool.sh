@@ -5,12 +5,12 @@ tool=$1
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# compares STATUS GOLDEN OUTPUT
+# compares STATUS GOLDEN OUTPUT [TOLERANCE]
 compares() {
     local status=0
     echo "$2" >"$scratch/golden"
     echo "$3" >"$scratch/output"
-    "$tool" compare "$scratch/golden" "$scratch/output" >"$scratch/said" || status=$?
+    "$tool" compare "$scratch/golden" "$scratch/output" "${@:4}" >"$scratch/said" || status=$?
     if [ $status != "$1" ]; then
         echo "FAILED: status $status, not $1, for $2 and $3: $(cat "$scratch/said")"
         exit 1
@@ -47,3 +47,10 @@ compares 1 "{$scores}" "{${output/3/4}}"
 compares 1 "{$scores}" "{${output/-0.0001/-0.1}}"
 compares 1 "{$scores}" "{${output/1.0001/1.1}}"
 compares 1 "{$scores, \"logits\": [[1, 2]]}" "{$output, \"logits\": {\"0\": [1, 2.1]}}"
+
+# With a tolerance of its own, argmax has one too: 1.9 may have become the best, 1.5 not.
+compares 0 '{"argmax": [1], "logits": [[1.9, 2, 1.5]]}' '{"argmax": [0], "logits": {"0": [1.97, 1.95, 1.5]}}' 0.05
+compares 1 '{"argmax": [1], "logits": [[1.9, 2, 1.5]]}' '{"argmax": [0], "logits": {"0": [1.97, 1.95, 1.5]}}' 0.03
+compares 1 '{"argmax": [1], "logits": [[1.9, 2, 1.5]]}' '{"argmax": [2], "logits": {"0": [1.9, 2, 1.5]}}' 0.05
+compares 1 '{"argmax": [1], "logits": [[1.9, 2, 1.5]]}' '{"argmax": [0], "logits": {"0": [1.9, 2, 1.5]}}'
+compares 1 '{"argmax": [1], "logits": [[1.9, 2, 1.5]]}' '{"argmax": [3], "logits": {"0": [1.9, 2, 1.5]}}' 0.05
