@@ -69,6 +69,23 @@ static enum status print_answer(const struct config *config, const struct answer
     return STATUS_OK;
 }
 
+/* Of all answers together. */
+static enum status show_recall(const struct run_session *session, const struct answers *answers) {
+    if (!session->engine->probe || session->config->json) return STATUS_OK;
+    struct recall recall = {0};
+    struct bytes line = {0};
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < answers->n && status == STATUS_OK; i++) {
+        const struct generation_view view = generation_view(answers->generations[i]);
+        if (view.recall) status = recall_add(&recall, &view.recall->seen);
+    }
+    if (status == STATUS_OK) status = recall_line(&recall, &line);
+    if (status == STATUS_OK) fprintf(stderr, "%s\n", line.data);
+    bytes_free(&line);
+    recall_free(&recall);
+    return status;
+}
+
 static enum status answer_prompts(struct run_session *session, struct run_prompts *prompts,
                                   struct answers *answers) {
     for (size_t i = 0; i < answers->n; i++)
@@ -82,6 +99,7 @@ static enum status answer_prompts(struct run_session *session, struct run_prompt
     for (size_t i = 0; i < answers->n; i++)
         TRY(print_answer(session->config, answers, i, &totals));
     if (fflush(stdout) != 0) return FAIL(STATUS_IO, "cannot write the answer: %s", strerror(errno));
+    TRY(show_recall(session, answers));
     return run_session_report(session);
 }
 
@@ -117,6 +135,8 @@ enum status command_run(const struct config *config, const struct engine *engine
         return FAIL(STATUS_BAD_INPUT, "--json has no place in a chat; give the prompt with -p or -f");
     if (chat && config->fill_kv > 0)
         return FAIL(STATUS_BAD_INPUT, "--fill-kv has no place in a chat; give the prompt with -p or -f");
+    if (chat && config->probe != PROBE_NONE)
+        return FAIL(STATUS_BAD_INPUT, "--probe has no place in a chat; give the prompt with -p or -f");
     struct run_session session;
     TRY(run_session_open(config, engine, &session));
     const enum status status = chat ? run_session_chat(&session) : run_prompts(&session);

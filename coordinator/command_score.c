@@ -35,7 +35,8 @@ struct score_run {
     int64_t n_lines;
     struct job *oldest, *newest;
     int32_t n_jobs;
-    struct bytes text; /* of the output line being written */
+    struct bytes text;    /* of the output line being written */
+    struct recall recall; /* of all lines written */
     FILE *output;
     struct progress progress;
 };
@@ -96,6 +97,7 @@ static enum status write_finished_jobs(struct score_run *run) {
         if (fwrite(run->text.data, 1, run->text.size, run->output) != run->text.size ||
             fflush(run->output) != 0)
             return FAIL(STATUS_IO, "cannot write the scores: %s", strerror(errno));
+        if (run->engine->probe) TRY(recall_add(&run->recall, &run->oldest->line.recall.seen));
         end_oldest_job(run);
     }
     return STATUS_OK;
@@ -149,6 +151,14 @@ static enum status close_output(struct score_run *run) {
     return STATUS_OK;
 }
 
+static enum status show_recall(struct score_run *run) {
+    if (!run->recall.memory) return STATUS_OK;
+    bytes_clear(&run->text);
+    TRY(recall_line(&run->recall, &run->text));
+    fprintf(stderr, "%s\n", run->text.data);
+    return STATUS_OK;
+}
+
 static enum status run_score(struct score_run *run) {
     TRY(file_read_all(run->config->input ? run->config->input : "-", MAX_INPUT_BYTES, &run->input));
     TRY(open_output(run));
@@ -156,7 +166,7 @@ static enum status run_score(struct score_run *run) {
     progress_begin(&run->progress, "scoring", run->input.size, run->output != stdout);
     const enum status status = score_all(run);
     progress_end(&run->progress);
-    return status;
+    return status == STATUS_OK ? show_recall(run) : status;
 }
 
 static int by_position(const void *a, const void *b) {
@@ -203,6 +213,7 @@ enum status command_score(const struct config *config, const struct engine *engi
     scheduler_destroy(run.scheduler);
     bytes_free(&run.input);
     bytes_free(&run.text);
+    recall_free(&run.recall);
     tokenizer_close(run.context.tokenizer);
     const enum status closed = close_output(&run);
     return status == STATUS_OK ? closed : status;

@@ -53,6 +53,8 @@ enum status command_engine_config(const struct config *config, int32_t index,
         .n_sinks = config->sinks,
         .n_select_layers = config->n_select_layers,
         .dense_below = config->dense_below,
+        .probe = config->probe,
+        .probe_every = config->probe_every,
         .emulates = config->emulate >= 0,
         .emulate_layer = config->emulate,
     };

@@ -70,6 +70,8 @@ struct config {
     int32_t n_select_layers; /* 0: the model's default */
     int64_t dense_below;
     const char *policy_options; /* "name=value,policy.name=value" */
+    enum probe_kind probe;      /* none, recall */
+    int32_t probe_every;        /* decode tokens whose N is a multiple of this */
     int32_t emulate;            /* a layer; -1: none */
 
     /* run: prompt */

@@ -50,6 +50,8 @@ static const struct option_choice numerics_choices[] = {
 static const struct option_choice allreduce_choices[] = {
     {"auto", ALLREDUCE_AUTO}, {"mpi", ALLREDUCE_MPI}, {"shared", ALLREDUCE_SHARED}, {0}};
 
+static const struct option_choice probe_choices[] = {{"none", PROBE_NONE}, {"recall", PROBE_RECALL}, {0}};
+
 static const struct option_choice bench_format_choices[] = {
     {"md", BENCH_MARKDOWN}, {"csv", BENCH_CSV}, {"json", BENCH_JSON}, {"jsonl", BENCH_JSON_LINES}, {0}};
 
@@ -207,6 +209,17 @@ static const struct option options[] = {
      .doc = "options that one policy alone has, as in docs/policies.md; POLICY.NAME=X counts for that policy "
             "only",
      .commands = ENGINE, .group = GROUP_POLICY},
+
+    {"probe", .kind = OPTION_CHOICE, FIELD(probe), .choices = probe_choices, .initial = "none",
+     .metavar = "WHAT",
+     .doc =
+         "recall: how much of dense attention falls on the tokens that are read, by layer; costs time, and "
+         "memory for the keys of all tokens",
+     .commands = RUN | SCORE, .group = GROUP_POLICY},
+    {"probe-every", .kind = OPTION_INT32, FIELD(probe_every), .initial = "1", .min = 1,
+     .max = MAX_TOKEN_COUNT, .metavar = "N",
+     .doc = "probe only decode steps at which N or a multiple of it is cached", .commands = RUN | SCORE,
+     .group = GROUP_POLICY},
 
     {"threads", .letter = 't', .kind = OPTION_INT64_RANGES, COUNTED(thread_counts),
      .capacity = MOST_OF_A_LIST, .initial = "0", .initial_doc = "the host's cores, shared between its ranks",

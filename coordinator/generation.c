@@ -24,6 +24,8 @@ struct generation {
     float *logprobs;           /* [generated so far], grown with the tokens */
     struct sampled_token *top; /* [generated so far, n_logprobs] */
     size_t logprobs_capacity;  /* tokens */
+
+    struct recall recall;
 };
 
 const char *finish_reason_name(enum finish_reason reason) {
@@ -150,7 +152,9 @@ static enum status take(void *self, const struct engine *engine, const struct lo
     struct sampled_token token;
     TRY(sampler_draw(generation->sampler, rows, (uint64_t)n_generated(generation), fetcher, &token));
     TRY(keep_logprobs(generation, rows, token.logprob));
-    return accept(generation, token.token);
+    TRY(accept(generation, token.token));
+    return finished(generation) ? recall_take(&generation->recall, engine, generation->sequence.slot)
+                                : STATUS_OK;
 }
 
 static enum status check_options(const struct generation_options *options) {
@@ -237,6 +241,7 @@ void generation_destroy(struct generation *generation) {
     bytes_free(&generation->text);
     free(generation->logprobs);
     free(generation->top);
+    recall_free(&generation->recall);
     free(generation);
 }
 
@@ -267,5 +272,6 @@ struct generation_view generation_view(const struct generation *generation) {
         .n_top = generation->options.n_logprobs,
         .n_computed = generation->sequence.n_planned,
         .n_fetches = sampler_fetches(generation->sampler),
+        .recall = generation->recall.memory ? &generation->recall : NULL,
     };
 }

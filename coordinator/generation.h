@@ -11,6 +11,7 @@
 #include "base/bytes.h"
 #include "base/status.h"
 #include "coordinator/config.h"
+#include "coordinator/recall.h"
 #include "coordinator/sampler.h"
 #include "coordinator/scheduler.h"
 #include "coordinator/tokenizer/tokenizer.h"
@@ -70,5 +71,6 @@ struct generation_view {
     int32_t n_top;                   /* as generation_options.n_logprobs; -1: not asked for */
     int32_t n_computed;              /* tokens whose keys and values the slot holds */
     int64_t n_fetches;               /* rows of logits that sampling needed whole */
+    const struct recall *recall;     /* of a finished answer; NULL: nothing was probed */
 };
 struct generation_view generation_view(const struct generation *generation);

@@ -88,6 +88,7 @@ static json_t *report_json(const struct generation *generation, const struct sch
     report = with(report, "finish_reason", json_string(finish_reason));
     report = with(report, "logits_rows_fetched", json_integer(view.n_fetches));
     report = with(report, "times", times_json(totals));
+    if (view.recall) report = with(report, "recall", recall_json(view.recall));
     return view.n_top < 0 ? report : with(report, "logprobs", logprobs_json(&view));
 }
 

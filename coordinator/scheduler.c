@@ -74,6 +74,7 @@ void scheduler_add(struct scheduler *scheduler, struct sequence *sequence) {
     const int32_t slot = free_slot(scheduler);
     CHECK(slot >= 0);
     scheduler->slots[slot] = sequence;
+    sequence->slot = slot;
     scheduler->to_fill[slot] = sequence->n_filled > 0;
 }
 

@@ -33,6 +33,8 @@ struct sequence {
     int32_t n_prompt;     /* tokens read in chunks; those that follow are decoded one by one */
     int32_t n_planned;    /* tokens given to the engine so far, or in the slot from before */
 
+    int32_t slot; /* where it lives, from scheduler_add on */
+
     int64_t n_filled;   /* random keys and values that come before all of these; 0: none … */
     uint64_t fill_seed; /* … and what they are made from */
 };

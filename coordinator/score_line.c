@@ -168,6 +168,7 @@ void score_line_free(struct score_line *line) {
     free(line->logprobs);
     free(line->argmax);
     free(line->logits);
+    recall_free(&line->recall);
     *line = (struct score_line){0};
 }
 
@@ -200,6 +201,16 @@ static enum status print_logprobs(const struct score_line *line, struct bytes *t
     return bytes_append_text(text, "null]");
 }
 
+static enum status print_recall(const struct score_line *line, struct bytes *text) {
+    json_t *object = recall_json(&line->recall);
+    char *encoded = json_dumps(object, JSON_REAL_PRECISION(9));
+    json_decref(object);
+    if (!encoded) return FAIL(STATUS_NO_MEMORY, "out of memory for input line %lld", (long long)line->number);
+    const enum status status = bytes_printf(text, ", \"recall\": %s", encoded);
+    free(encoded);
+    return status;
+}
+
 static enum status print_argmax(const struct score_line *line, struct bytes *text) {
     TRY(bytes_append_text(text, ", \"argmax\": ["));
     for (int32_t i = 0; i < line->n; i++)
@@ -228,6 +239,7 @@ enum status score_line_print(const struct score_line *line, const struct score_c
     TRY(print_argmax(line, text));
     TRY(bytes_append_text(text, ", \"perplexity\": "));
     TRY(print_number(perplexity(line), text));
+    if (line->recall.memory) TRY(print_recall(line, text));
     if (context->n_logits_positions > 0) TRY(print_logits(line, context, text));
     return bytes_append_text(text, "}\n");
 }

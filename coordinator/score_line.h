@@ -4,7 +4,8 @@
  * it is missing: everything is read densely); "id": a string or an integer, optional, repeated in the output.
  * Out: "id", "tokens": n, "prompt_tokens", "logprobs": [n] with logprobs[i] the log probability of token
  * i + 1 (null for the last), "argmax": [n] the likeliest successor of token i, "perplexity" over the n - 1
- * known successors (null for a single token), "logits": {"I": [vocab_size], …} for the positions asked for.
+ * known successors (null for a single token), "recall" where it is probed (coordinator/recall.h), "logits":
+ * {"I": [vocab_size], …} for the positions asked for.
  * Numbers that are not finite, as a perplexity beyond what a double holds, are null.
  *
  * Memory:  a line owns its arrays; score_line_free gives them back.
@@ -17,6 +18,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
+#include "coordinator/recall.h"
 #include "coordinator/tokenizer/tokenizer.h"
 
 /* What all lines have in common. */
@@ -39,6 +41,7 @@ struct score_line {
     float *logprobs; /* [n], the last unused */
     int32_t *argmax; /* [n] */
     float *logits;   /* [n_logits_positions, vocab_size] */
+    struct recall recall;
 };
 
 /* `text`: one line of the input, `size` bytes. */

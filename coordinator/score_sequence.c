@@ -33,7 +33,8 @@ static enum status take(void *self, const struct engine *engine, const struct lo
             (float)((double)row->target_logit - (double)row->max_logit - log(row->sum_exp));
         TRY(fetch_wanted_logits(score, engine, position, first_row + i));
     }
-    return STATUS_OK;
+    if (score->n_scored < score->line->n) return STATUS_OK;
+    return recall_take(&score->line->recall, engine, score->sequence.slot);
 }
 
 static bool finished(const void *self) {
