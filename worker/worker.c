@@ -313,9 +313,9 @@ static enum status set_up(struct worker *worker) {
     TRY(comm_agree(comm, create_cache_and_policy(worker)));
     log_selection(worker);
     TRY(comm_agree(comm, create_step_memory(worker, n_threads)));
+    TRY(comm_agree(comm, set_notes_create(comm, worker->shard, worker->sliding_window, &worker->set_notes)));
     return comm_agree(comm, step_channel_create(comm, worker->limits, &worker->channel));
 }
-    TRY(comm_agree(comm, set_notes_create(comm, worker->shard, worker->sliding_window, &worker->set_notes)));
 
 enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {
     struct worker *worker = calloc(1, sizeof *worker);
@@ -337,9 +337,9 @@ enum status worker_create(struct comm *comm, const struct engine_config *config,
 void worker_destroy(struct worker *worker) {
     if (!worker) return;
     step_channel_destroy(worker->channel);
+    set_notes_destroy(worker->set_notes);
     arena_destroy(worker->memory);
     probe_destroy(worker->probe);
-    set_notes_destroy(worker->set_notes);
     kv_policy_destroy(worker->policy);
     kv_cache_destroy(worker->cache);
     model_shard_destroy(worker->shard);
@@ -382,11 +382,11 @@ enum status worker_serve(struct worker *worker) {
         case STEP_PROBE:
             probe_gather(worker->probe, plan->probe_slot);
             break;
-        case STEP_STOP:
-            return STATUS_OK;
         case STEP_TRACE:
             end_job_on_failure(worker, set_notes_gather(worker->set_notes, &(struct step_trace){0}));
             break;
+        case STEP_STOP:
+            return STATUS_OK;
         }
     }
 }
@@ -451,8 +451,6 @@ static enum status engine_probe(void *self, int32_t slot, const struct step_prob
     return STATUS_OK;
 }
 
-struct engine worker_engine(struct worker *worker) {
-    return (struct engine){
 static enum status engine_trace(void *self, const struct step_trace **trace_out) {
     struct worker *worker = self;
     TRY(send_plan(worker, (struct step_plan){.kind = STEP_TRACE}));
@@ -461,6 +459,8 @@ static enum status engine_trace(void *self, const struct step_trace **trace_out)
     return STATUS_OK;
 }
 
+struct engine worker_engine(struct worker *worker) {
+    return (struct engine){
         .self = worker,
         .step = engine_step,
         .fetch_logits = engine_fetch_logits,
@@ -468,9 +468,9 @@ static enum status engine_trace(void *self, const struct step_trace **trace_out)
         .read_memory = engine_read_memory,
         .report = engine_report,
         .report_slots = engine_report_slots,
+        .trace = engine_trace,
         .probe = worker->probe ? engine_probe : NULL,
         .limits = worker->limits,
-        .trace = engine_trace,
         .n_ranks = comm_size(worker->comm),
         .n_threads = worker->n_threads,
         .kernels_name = worker->kernels->name,

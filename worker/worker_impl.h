@@ -62,8 +62,8 @@ struct worker {
     uint64_t n_plans;     /* sent so far; rank 0 */
     int64_t *slot_tokens; /* [max_slots] tokens that a slot holds */
     struct step_result result;
-
     struct step_trace trace; /* rank 0 */
+
     int32_t n_threads;
     struct rank_report traffic;  /* what was read since the last report; the rest is unused */
     struct rank_report *reports; /* [comm_size], rank 0 */
