@@ -1,6 +1,7 @@
 #include "kernels/kernels.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 
 #include "base/check.h"
 #include "kernels/kernels_impl.h"
