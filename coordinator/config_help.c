@@ -67,6 +67,19 @@ static const struct command_text texts[] = {
                          .about = "Prints what the model's files say.",
                          .examples = "  caucus inspect -m models/stories260K\n"
                                      "  caucus inspect -m model.gguf --tensors --json\n"},
+    [COMMAND_TRACE] =
+        {.name = "trace",
+         .summary = "record which tokens each step attends to, and draw it",
+         .usage = "-m MODEL [-p TEXT | -f FILE] --output FILE [OPTION]...\n"
+                  "       caucus trace --draw FILE [--svg FILE] [--html FILE] [OPTION]...",
+         .about =
+             "Generates as run does and records, for every decode step, layer and KV head, the tokens that\n"
+             "were attended to. Draws them as a map, decode steps to the right and pages of the context\n"
+             "downwards: as a picture, or as a page for a browser in which every token can be looked at.",
+         .examples =
+             "  mpirun -n 2 caucus trace -m models/lemma -f problem.txt --policy lessismore --budget 128 \\\n"
+             "      --output lemma.trace --svg lemma.svg\n"
+             "  caucus trace --draw lemma.trace --html lemma.html\n"},
 };
 
 const struct command_text *config_command_text(enum command command) {
@@ -85,19 +98,6 @@ static void print_commands(void) {
 
 void config_print_help(enum command command) {
     const struct command_text *text = config_command_text(command);
-    [COMMAND_TRACE] =
-        {.name = "trace",
-         .summary = "record which tokens each step attends to, and draw it",
-         .usage = "-m MODEL [-p TEXT | -f FILE] --output FILE [OPTION]...\n"
-                  "       caucus trace --draw FILE [--svg FILE] [--html FILE] [OPTION]...",
-         .about =
-             "Generates as run does and records, for every decode step, layer and KV head, the tokens that\n"
-             "were attended to. Draws them as a map, decode steps to the right and pages of the context\n"
-             "downwards: as a picture, or as a page for a browser in which every token can be looked at.",
-         .examples =
-             "  mpirun -n 2 caucus trace -m models/lemma -f problem.txt --policy lessismore --budget 128 \\\n"
-             "      --output lemma.trace --svg lemma.svg\n"
-             "  caucus trace --draw lemma.trace --html lemma.html\n"},
     const bool is_program = command == COMMAND_NONE;
     printf("Usage: caucus %s%s%s\n\n%s\n", is_program ? "" : text->name, is_program ? "" : " ", text->usage,
            text->about);
