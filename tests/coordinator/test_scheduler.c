@@ -296,7 +296,8 @@ static void sequences_begin_behind_what_they_are_filled_with(void **state) {
     struct reader readers[3];
     for (int32_t i = 0; i < 3; i++) {
         begin(&readers[i], 10 * i, 4, 2 + i);
-        readers[i].n_before = readers[i].sequence.n_filled = 100 * i;
+        readers[i].n_before = 100 * i;
+        readers[i].sequence.n_filled = readers[i].n_before;
         readers[i].sequence.fill_seed = (uint64_t)(7 + i);
     }
     scheduler_add(scheduler, &readers[0].sequence);
