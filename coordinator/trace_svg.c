@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 
 /* Pixels. Cells are a whole number of them, so that they are sharp. */
-enum { LEFT = 76, RIGHT = 60, TOP = 104, BOTTOM = 58, PLOT_WIDTH = 1000, PLOT_HEIGHT = 600, CELL_MAX = 24 };
+enum { LEFT = 76, RIGHT = 78, TOP = 104, BOTTOM = 58, PLOT_WIDTH = 1000, PLOT_HEIGHT = 600, CELL_MAX = 24 };
 
 /* ColorBrewer's YlGnBu, which colour-blind readers can order. Shades are by powers of two, since one token of
  * a page is what a milestone often is. The last two are white and what is beyond the context. */
@@ -92,14 +92,15 @@ static enum status put_title(const struct trace_header *header, struct bytes *sv
 
 static enum status put_caption(const struct trace_header *header, const struct trace_map *map,
                                struct bytes *svg) {
-    char steps[32], prompt[32];
+    char steps[32], prompt[32], attended[32], cached[32];
     TRY(bytes_printf(svg, "<text x=\"%d\" y=\"46\">", LEFT));
     TRY(put_foreign(header->model, svg));
     TRY(bytes_printf(svg, " · prompt of %s tokens, %s decode steps", grouped(map->n_prompt, prompt),
                      grouped((map->n_steps - 1) * header->every + 1, steps)));
     if (header->every > 1) TRY(bytes_printf(svg, ", every %d-th recorded", header->every));
-    TRY(bytes_printf(svg, " · attended to %.*f of %.0f tokens on average</text>\n<text x=\"%d\" y=\"64\">",
-                     map->mean_attended < 1000 ? 1 : 0, map->mean_attended, map->mean_cached, LEFT));
+    TRY(bytes_printf(svg, " · attended to %s of %s tokens on average</text>\n<text x=\"%d\" y=\"64\">",
+                     grouped((int64_t)(map->mean_attended + 0.5), attended),
+                     grouped((int64_t)(map->mean_cached + 0.5), cached), LEFT));
     if (map->kv_head >= 0)
         TRY(bytes_printf(svg, "KV head %d of ", map->kv_head));
     else
@@ -114,7 +115,7 @@ static enum status put_caption(const struct trace_header *header, const struct t
 }
 
 static enum status put_legend(enum trace_shade shade, struct bytes *svg) {
-    enum { SWATCH = 14, WIDTH = 70, WORDS = 190 };
+    enum { SWATCH = 14, WIDTH = 70, WORDS = 215 };
     TRY(bytes_printf(svg, "<text x=\"%d\" y=\"90\">%s</text>\n", LEFT,
                      shade == TRACE_SHADE_TOKENS ? "attended of 16 tokens, mean:"
                                                  : "heads that attend, share:"));
@@ -212,19 +213,24 @@ static enum status put_page_axis(const struct trace_map *map, struct plot plot, 
                         TOP + plot.height / 2, TRACE_PAGE_TOKENS);
 }
 
+/* What is written beside a stretch of pages: along it, or where that is short, across. */
+static enum status put_side_mark(const char *text, double top, double bottom, int x, struct bytes *svg) {
+    const double middle = (top + bottom) / 2;
+    if (bottom - top < 70)
+        return bytes_printf(svg, "<text x=\"%d\" y=\"%.1f\">%s</text>\n", x, middle + 4, text);
+    return bytes_printf(svg, "<text transform=\"translate(%d %.1f) rotate(90)\" class=\"middle\">%s</text>\n",
+                        x + 4, middle, text);
+}
+
 /* A line where the prompt ends, and who wrote what is above and below it. */
 static enum status put_prompt_mark(const struct trace_map *map, struct plot plot, struct bytes *svg) {
     const double row_tokens = (double)map->pages_per_row * TRACE_PAGE_TOKENS;
-    const double height = (double)map->n_prompt / row_tokens * plot.row;
-    const int right = LEFT + plot.width;
+    const double border = TOP + (double)map->n_prompt / row_tokens * plot.row;
+    const int right = LEFT + plot.width + 8;
     TRY(bytes_printf(svg, "<path d=\"M%d %.1fh%d\" stroke=\"#d7301f\" stroke-dasharray=\"6 3\"/>\n", LEFT,
-                     TOP + height, plot.width + 8));
-    TRY(bytes_printf(svg,
-                     "<text transform=\"translate(%d %.1f) rotate(90)\" class=\"middle\">prompt</text>\n",
-                     right + 14, TOP + height / 2));
-    return bytes_printf(
-        svg, "<text transform=\"translate(%d %.1f) rotate(90)\" class=\"middle\">generated</text>\n",
-        right + 14, TOP + (height + plot.height) / 2);
+                     border, plot.width + 8));
+    TRY(put_side_mark("prompt", TOP, border, right, svg));
+    return put_side_mark("generated", border, TOP + plot.height, right, svg);
 }
 
 enum status trace_svg_draw(const struct trace_header *header, const struct trace_map *map,

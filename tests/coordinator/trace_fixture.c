@@ -51,7 +51,7 @@ void trace_fixture_tokens(int64_t n_cached, int32_t pair, int32_t *tokens, int64
 }
 
 static void write_step(struct trace_writer *writer, int64_t n_cached, struct trace_sets *sets) {
-    int32_t tokens[4096];
+    static int32_t tokens[1 << 15];
     int64_t n;
     trace_sets_clear(sets);
     for (int32_t pair = 0; pair < FIXTURE_PAIRS; pair++) {
