@@ -1,0 +1,40 @@
+/* coordinator/eval_results.h - the file that eval writes: a header, then a line for each finished sample.
+ *
+ * A line is one write(2) at the end of the file, so a killed program leaves at most one line without its
+ * newline behind; it is cut off when the file is opened to go on. The header's settings say what makes
+ * samples: a file that was begun with others is refused. Problems, samples, policies and budgets are not
+ * among them: a file may get more of them.
+ *
+ * Memory:  results own their records.
+ * Threads: one at a time.
+ * Ranks:   rank 0. */
+#pragma once
+
+#include <jansson.h>
+
+#include "coordinator/eval_record.h"
+
+/* What is in a file. */
+struct eval_results {
+    json_t *header;              /* NULL: the file does not exist, or is empty */
+    struct eval_record *records; /* [n], each sample of a method once */
+    size_t n;
+};
+
+/* A file that does not exist has no records. Anything but results of eval, a torn end aside:
+ * STATUS_BAD_INPUT. */
+NODISCARD enum status eval_results_read(const char *path, struct eval_results *results_out);
+void eval_results_free(struct eval_results *results);
+
+/* May the file be gone on with under these settings (an object of strings and integers)? */
+NODISCARD enum status eval_results_check(const struct eval_results *results, const char *path,
+                                         json_t *settings);
+
+struct eval_writer;
+
+/* Locks the file against a second writer, cuts a torn end off, and writes the header (borrowed) where there
+ * is none yet. */
+NODISCARD enum status eval_writer_open(const char *path, const json_t *header,
+                                       struct eval_writer **writer_out);
+NODISCARD enum status eval_writer_append(struct eval_writer *writer, const struct eval_record *record);
+void eval_writer_close(struct eval_writer *writer); /* NULL is allowed */
