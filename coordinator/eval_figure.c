@@ -1,0 +1,194 @@
+#include "coordinator/eval_figure_impl.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Okabe and Ito's palette, which colour-blind people tell apart too, without its yellow; black is `full`.
+ * Beyond seven series the points and dashes change. */
+static const char *const colors[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
+                                     "#E69F00", "#56B4E9", "#7F7F7F"};
+static const int points[] = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10};
+enum { N_COLORS = sizeof colors / sizeof *colors, N_POINTS = sizeof points / sizeof *points };
+
+void eval_figure_free(struct eval_figure *figure) {
+    bytes_free(&figure->data);
+    bytes_free(&figure->commands);
+}
+
+enum status eval_figure_print_svg(const char *name, int width, int height, struct bytes *commands) {
+    return bytes_printf(commands,
+                        "set terminal svg size %d,%d dynamic background 'white' font 'Helvetica,14'\n"
+                        "set output '%s.svg'\n",
+                        width, height, name);
+}
+
+/* One and a half times as large. */
+enum status eval_figure_print_png(const char *name, int width, int height, struct bytes *commands) {
+    return bytes_printf(
+        commands,
+        "set terminal pngcairo size %d,%d background 'white' font 'Helvetica,21' linewidth 1.5 "
+        "pointscale 1.5\nset output '%s.png'\n",
+        width * 3 / 2, height * 3 / 2, name);
+}
+
+/* ---- series ---- */
+
+bool eval_series_has(const struct eval_method *a, const struct eval_method *b) {
+    return strcmp(a->policy, b->policy) == 0 && strcmp(a->options, b->options) == 0;
+}
+
+static int series_of(const struct eval_series *list, const struct eval_method *method) {
+    for (int i = 0; i < list->n; i++)
+        if (eval_series_has(list->methods[i], method)) return i;
+    return -1;
+}
+
+struct eval_series eval_series_list(const struct eval_summary *summary) {
+    struct eval_series list = {0};
+    for (size_t i = 0; i < summary->n && list.n < EVAL_MAX_SERIES; i++)
+        if (series_of(&list, &summary->rows[i].method) < 0) list.methods[list.n++] = &summary->rows[i].method;
+    return list;
+}
+
+/* Foreign text between single quotation marks. */
+static enum status print_quoted(const char *text, struct bytes *out) {
+    for (; *text; text++)
+        if (*text != '\'' && (unsigned char)*text >= ' ') TRY(bytes_append(out, text, 1));
+    return STATUS_OK;
+}
+
+enum status eval_series_print_title(const struct eval_method *method, struct bytes *out) {
+    TRY(bytes_append_text(out, " title '"));
+    TRY(print_quoted(method->policy, out));
+    if (*method->options) {
+        TRY(bytes_append_text(out, " "));
+        TRY(print_quoted(method->options, out));
+    }
+    return bytes_append_text(out, "'");
+}
+
+enum status eval_series_print_style(int i, struct bytes *out) {
+    return bytes_printf(out, " lc rgb '%s' dt %d lw 2 pt %d ps 0.8", colors[i % N_COLORS],
+                        1 + i / N_COLORS % 4, points[i % N_POINTS]);
+}
+
+/* ---- against budget ---- */
+
+static double accuracy_of(const struct eval_row *row, double *low_out, double *high_out) {
+    *low_out = 100 * row->accuracy.low;
+    *high_out = 100 * row->accuracy.high;
+    return 100 * row->accuracy.share;
+}
+
+static double length_of(const struct eval_row *row, double *low_out, double *high_out) {
+    *low_out = *high_out = row->tokens;
+    return row->tokens;
+}
+
+const struct eval_budget_figure eval_accuracy_figure = {"accuracy", "accuracy (%), 95 % interval",
+                                                        accuracy_of};
+const struct eval_budget_figure eval_length_figure = {"length", "generated tokens, mean", length_of};
+
+/* Neighbours are moved aside, so that their intervals do not hide each other. */
+static double moved_aside(int32_t budget, int i, int n) {
+    return budget * pow(2, n > 1 ? 0.2 * ((double)i / (n - 1) - 0.5) : 0);
+}
+
+static enum status print_budget_points(const struct eval_budget_figure *kind,
+                                       const struct eval_summary *summary, const struct eval_series *list,
+                                       int i, struct bytes *data) {
+    const int n_others = list->n - eval_method_is_full(list->methods[0]),
+              place = i - eval_method_is_full(list->methods[0]);
+    TRY(bytes_printf(data, "# %s %s\n# budget x value low high\n", list->methods[i]->policy,
+                     list->methods[i]->options));
+    for (size_t r = 0; r < summary->n; r++) {
+        const struct eval_row *row = &summary->rows[r];
+        if (!eval_series_has(&row->method, list->methods[i])) continue;
+        double low, high;
+        const double value = kind->value(row, &low, &high);
+        TRY(bytes_printf(data, "%d %.6g %.6g %.6g %.6g\n", row->method.budget,
+                         moved_aside(row->method.budget, place, n_others), value, low, high));
+    }
+    return bytes_append_text(data, "\n\n");
+}
+
+static enum status print_budget_tics(const struct eval_summary *summary, struct bytes *out) {
+    TRY(bytes_append_text(out, "set xtics ("));
+    const char *separator = "";
+    for (size_t r = 0; r < summary->n; r++) {
+        const int32_t budget = summary->rows[r].method.budget;
+        bool first = budget > 0;
+        for (size_t before = 0; before < r && first; before++)
+            first = summary->rows[before].method.budget != budget;
+        if (!first) continue;
+        TRY(bytes_printf(out, "%s'%d' %d", separator, budget, budget));
+        separator = ", ";
+    }
+    return bytes_append_text(out, ")\n");
+}
+
+static enum status print_full_line(const struct eval_budget_figure *kind, const struct eval_row *full,
+                                   struct bytes *out) {
+    double low, high;
+    const double value = kind->value(full, &low, &high);
+    if (high > low)
+        TRY(bytes_printf(out,
+                         "set object rectangle from graph 0, first %.6g to graph 1, first %.6g "
+                         "fc rgb 'black' fs transparent solid 0.08 noborder behind\n",
+                         low, high));
+    return bytes_printf(out, "full = %.6g\n", value);
+}
+
+static enum status print_budget_plot(const struct eval_budget_figure *kind, const struct eval_series *list,
+                                     struct bytes *out) {
+    const bool has_full = eval_method_is_full(list->methods[0]);
+    const char *separator = "plot ";
+    if (has_full) {
+        TRY(bytes_append_text(out, "plot full lc rgb 'black' dt 2 lw 2 title 'full'"));
+        separator = ", \\\n     ";
+    }
+    for (int i = has_full; i < list->n; i++) {
+        TRY(bytes_printf(out, "%s'%s.dat' index %d using 2:3:4:5 with yerrorlines", separator, kind->name,
+                         i));
+        TRY(eval_series_print_style(i - has_full, out));
+        TRY(eval_series_print_title(list->methods[i], out));
+        separator = ", \\\n     ";
+    }
+    return bytes_append_text(out, "\n");
+}
+
+static enum status print_budget_commands(const struct eval_budget_figure *kind,
+                                         const struct eval_summary *summary, const struct eval_series *list,
+                                         struct bytes *out) {
+    TRY(bytes_printf(
+        out,
+        "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens)'\nset ylabel '%s'\n"
+        "set grid ytics lc rgb '#DDDDDD'\nset border 3\nset tics nomirror\nset offsets graph 0.05, graph 0.05, graph 0.05, 0\n"
+        "set yrange [0:*]\nset key noenhanced outside right center vertical Left reverse\n",
+        kind->y_label));
+    TRY(print_budget_tics(summary, out));
+    if (eval_method_is_full(list->methods[0])) TRY(print_full_line(kind, &summary->rows[0], out));
+    TRY(eval_figure_print_svg(kind->name, 900, 540, out));
+    TRY(print_budget_plot(kind, list, out));
+    TRY(eval_figure_print_png(kind->name, 900, 540, out));
+    return bytes_append_text(out, "replot\n");
+}
+
+enum status eval_figure_by_budget(const struct eval_budget_figure *kind, const struct eval_summary *summary,
+                                  struct eval_figure *figure_out) {
+    struct eval_figure figure = {.name = kind->name};
+    const struct eval_series list = eval_series_list(summary);
+    const bool anything = list.n > 1 || (list.n == 1 && !eval_method_is_full(list.methods[0]));
+    enum status status = STATUS_OK;
+    for (int i = 0; i < list.n && status == STATUS_OK && anything; i++)
+        status = print_budget_points(kind, summary, &list, i, &figure.data);
+    if (status == STATUS_OK && anything)
+        status = print_budget_commands(kind, summary, &list, &figure.commands);
+    if (status != STATUS_OK) {
+        eval_figure_free(&figure);
+        return status;
+    }
+    *figure_out = figure;
+    return STATUS_OK;
+}
