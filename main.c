@@ -36,10 +36,13 @@ static enum status dispatch_without_model(const struct config *config, int n_ran
         return command_inspect(config);
     case COMMAND_TRACE:
         return command_trace_draw(config);
+    case COMMAND_EVAL:
+        return command_eval_summary(config);
     case COMMAND_NONE:
     case COMMAND_RUN:
     case COMMAND_SCORE:
     case COMMAND_BENCH:
+    case COMMAND_CALIBRATE:
         break;
     }
     return FAIL(STATUS_INTERNAL, "this command runs the model");
@@ -60,7 +63,9 @@ static enum status run_without_model(const struct config *config, int n_ranks) {
 static enum status dispatch_with_model(const struct config *config, int32_t index,
                                        const struct engine *engine) {
     if (config->command == COMMAND_BENCH) return command_bench(config, index, engine);
+    if (config->command == COMMAND_EVAL) return command_eval(config, index, engine);
     if (config->command == COMMAND_TRACE) return command_trace_record(config, engine);
+    if (config->command == COMMAND_CALIBRATE) return command_calibrate(config, engine);
     return config->command == COMMAND_RUN ? command_run(config, engine) : command_score(config, engine);
 }
 
@@ -76,9 +81,13 @@ static enum status drive(struct comm *comm, const struct config *config, int32_t
 
 static enum status run_with_model(struct comm *comm, const struct config *config, int32_t index) {
     struct engine_config engine = {0};
+    bool needed = false;
     enum status status = STATUS_OK;
-    if (comm_rank(comm) == 0) status = command_engine_config(config, index, &engine);
+    if (comm_rank(comm) == 0) status = command_needs_engine(config, index, &needed);
+    if (status == STATUS_OK && needed) status = command_engine_config(config, index, &engine);
     TRY(comm_agree(comm, status));
+    comm_broadcast(comm, &needed, sizeof needed);
+    if (!needed) return STATUS_OK;
     comm_broadcast(comm, &engine, sizeof engine);
     struct worker *worker;
     TRY(worker_create(comm, &engine, &worker));
@@ -105,8 +114,8 @@ static enum status run(struct comm *comm, enum status parsed, const struct confi
     log_install(comm_rank(comm), start.verbosity);
     for (int32_t i = 0; i < start.n_engines; i++)
         TRY(run_with_model(comm, config, i));
-    if (start.n_engines > 0) return STATUS_OK;
-    if (comm_rank(comm) == 0) status = run_without_model(config, comm_size(comm));
+    if (comm_rank(comm) == 0)
+        status = start.n_engines > 0 ? command_finish(config) : run_without_model(config, comm_size(comm));
     return comm_agree(comm, status);
 }
 

@@ -60,7 +60,7 @@ struct bench_engine bench_plan_engine(const struct config *config, int32_t index
     return engine;
 }
 
-static enum status check_policies(const struct config *config) {
+enum status bench_plan_check_policies(const struct config *config) {
     const char *name;
     size_t size;
     for (int32_t i = 0; policy_at(config, i, &name, &size); i++)
@@ -198,7 +198,7 @@ static enum status check_sweep(const struct config *config) {
 }
 
 enum status bench_plan_check(const struct config *config) {
-    TRY(check_policies(config));
+    TRY(bench_plan_check_policies(config));
     TRY(check_sweep(config));
     if (config->sweep_depth) return STATUS_OK; /* the model's context is not known yet */
     struct bench_test *tests;

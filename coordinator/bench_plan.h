@@ -30,6 +30,9 @@ struct bench_test {
 /* What is wrong with the options of bench taken together: policies, pairs, a context too short. */
 NODISCARD enum status bench_plan_check(const struct config *config);
 
+/* Of these, only the list of policies, for eval too. */
+NODISCARD enum status bench_plan_check_policies(const struct config *config);
+
 int32_t bench_plan_engines(const struct config *config);
 /* The `index`-th; the policy's name is looked at by nobody yet. */
 struct bench_engine bench_plan_engine(const struct config *config, int32_t index);

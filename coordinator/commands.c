@@ -6,18 +6,33 @@
 #include "base/file.h"
 #include "base/numbers.h"
 #include "coordinator/bench_plan.h"
+#include "coordinator/eval_plan.h"
 
 int32_t command_engines(const struct config *config) {
     if (config->command == COMMAND_BENCH) return bench_plan_engines(config);
+    if (config->command == COMMAND_EVAL) return config->summary_only ? 0 : eval_plan_engines(config);
     if (config->command == COMMAND_TRACE) return config->draw ? 0 : 1;
-    return config->command == COMMAND_RUN || config->command == COMMAND_SCORE;
+    return config->command == COMMAND_RUN || config->command == COMMAND_SCORE ||
+           config->command == COMMAND_CALIBRATE;
 }
 
 enum status command_check(const struct config *config) {
     if (config->command == COMMAND_SCORE) return command_score_check(config);
     if (config->command == COMMAND_BENCH) return bench_plan_check(config);
+    if (config->command == COMMAND_EVAL) return command_eval_check(config);
     if (config->command == COMMAND_TRACE) return command_trace_check(config);
+    if (config->command == COMMAND_CALIBRATE) return command_calibrate_check(config);
     return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
+}
+
+enum status command_needs_engine(const struct config *config, int32_t index, bool *needed_out) {
+    if (config->command == COMMAND_EVAL) return command_eval_needs(config, index, needed_out);
+    *needed_out = true;
+    return STATUS_OK;
+}
+
+enum status command_finish(const struct config *config) {
+    return config->command == COMMAND_EVAL ? command_eval_summary(config) : STATUS_OK;
 }
 
 static enum status copy_text(const char *option, const char *text, size_t room, char *copy) {
@@ -25,16 +40,33 @@ static enum status copy_text(const char *option, const char *text, size_t room, 
     return FAIL(STATUS_BAD_INPUT, "--%s: at most %zu bytes are allowed", option, room - 1);
 }
 
-static struct bench_engine engine_choice(const struct config *config, int32_t index) {
-    if (config->command == COMMAND_BENCH) return bench_plan_engine(config, index);
-    struct bench_engine choice = {.budget = config->budget, .n_threads = config->threads};
-    snprintf(choice.policy, sizeof choice.policy, "%s", config->policy);
-    return choice;
+/* `full` has no budget, but the engine wants one. */
+static enum status eval_choice(const struct config *config, int32_t index, struct bench_engine *choice) {
+    struct eval_method method;
+    TRY(eval_plan_method(config, index, &method));
+    memcpy(choice->policy, method.policy, sizeof choice->policy);
+    if (method.budget > 0) choice->budget = method.budget;
+    return STATUS_OK;
+}
+
+static enum status engine_choice(const struct config *config, int32_t index,
+                                 struct bench_engine *choice_out) {
+    *choice_out = (struct bench_engine){.budget = config->budget, .n_threads = config->threads};
+    if (config->command == COMMAND_EVAL) return eval_choice(config, index, choice_out);
+    if (config->command == COMMAND_BENCH)
+        *choice_out = bench_plan_engine(config, index);
+    else
+        snprintf(choice_out->policy, sizeof choice_out->policy, "%s",
+                 config->command == COMMAND_CALIBRATE ? "full" : config->policy);
+    return STATUS_OK;
 }
 
 enum status command_engine_config(const struct config *config, int32_t index,
                                   struct engine_config *engine_out) {
-    const struct bench_engine choice = engine_choice(config, index);
+    struct bench_engine choice;
+    int32_t n_slots = config->parallel;
+    TRY(engine_choice(config, index, &choice));
+    if (n_slots == 0) TRY(eval_plan_parallel(config, &n_slots));
     struct engine_config engine = {
         .n_threads = choice.n_threads,
         .numerics = config->numerics,
@@ -44,16 +76,16 @@ enum status command_engine_config(const struct config *config, int32_t index,
         .kv_dtype = config->kv_type,
         .context_length = config->command == COMMAND_BENCH ? bench_plan_context(config) : config->context,
         .sliding_window = config->sliding_window,
-        .max_slots = config->parallel,
+        .max_slots = n_slots,
         /* every sequence may decode in every step */
-        .max_step_tokens = (int32_t)larger_i64(config->batch_tokens, config->parallel),
+        .max_step_tokens = (int32_t)larger_i64(config->batch_tokens, n_slots),
         .verbosity = config->verbosity,
         .budget = choice.budget,
         .recent_ratio = config->recent_ratio,
         .n_sinks = config->sinks,
         .n_select_layers = config->n_select_layers,
         .dense_below = config->dense_below,
-        .probe = config->probe,
+        .probe = config->command == COMMAND_CALIBRATE ? PROBE_MATRIX : config->probe,
         .probe_every = config->probe_every,
         .emulates = config->emulate >= 0,
         .emulate_layer = config->emulate,

@@ -5,6 +5,7 @@
  * Ranks:   rank 0 only. Commands that need the model running get an engine; the others work alone. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -23,6 +24,12 @@ NODISCARD enum status command_engine_config(const struct config *config, int32_t
  * what the configuration's own checks leave to the command. */
 NODISCARD enum status command_check(const struct config *config);
 
+/* Does the `index`-th engine have anything to do? What eval has made before is not made again. */
+NODISCARD enum status command_needs_engine(const struct config *config, int32_t index, bool *needed_out);
+
+/* What the command has to say when the last engine is gone. */
+NODISCARD enum status command_finish(const struct config *config);
+
 NODISCARD enum status command_run(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score_check(const struct config *config);
@@ -30,6 +37,12 @@ NODISCARD enum status command_bench(const struct config *config, int32_t index, 
 NODISCARD enum status command_trace_check(const struct config *config);
 NODISCARD enum status command_trace_record(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_trace_draw(const struct config *config); /* without the model */
+NODISCARD enum status command_eval_check(const struct config *config);
+NODISCARD enum status command_eval_needs(const struct config *config, int32_t index, bool *needed_out);
+NODISCARD enum status command_eval(const struct config *config, int32_t index, const struct engine *engine);
+NODISCARD enum status command_eval_summary(const struct config *config); /* without the model */
+NODISCARD enum status command_calibrate(const struct config *config, const struct engine *engine);
+NODISCARD enum status command_calibrate_check(const struct config *config);
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);

@@ -36,11 +36,12 @@ static enum status check_lists(const struct config *config) {
         if (config->budgets[i] < (int64_t)config->sinks + 2)
             return FAIL(STATUS_BAD_INPUT, "--budget %lld is below --sinks %d + 2: no room is left to choose",
                         (long long)config->budgets[i], (int)config->sinks);
-    if (config->command == COMMAND_BENCH) return STATUS_OK;
-    if (config->n_budgets > 1)
-        return FAIL(STATUS_BAD_INPUT, "--budget: one number is wanted; only bench takes several");
-    if (config->n_thread_counts > 1)
+    const bool several = config->command == COMMAND_BENCH || config->command == COMMAND_EVAL;
+    if (config->n_thread_counts > 1 && config->command != COMMAND_BENCH)
         return FAIL(STATUS_BAD_INPUT, "--threads: one number is wanted; only bench takes several");
+    if (several) return STATUS_OK;
+    if (config->n_budgets > 1)
+        return FAIL(STATUS_BAD_INPUT, "--budget: one number is wanted; only bench and eval take several");
     if (config->command == COMMAND_RUN && config->n_depths > 1)
         return FAIL(STATUS_BAD_INPUT, "--fill-kv: one number is wanted; only bench takes several");
     if (strlen(config->policy) < ENGINE_NAME_MAX) return STATUS_OK;
@@ -63,12 +64,23 @@ static enum status check_trace(const struct config *config) {
     return STATUS_OK;
 }
 
+static enum status check_eval(const struct config *config) {
+    if (config->summary_only) return STATUS_OK;
+    if (config->problems.n == 0)
+        return FAIL(STATUS_BAD_INPUT, "no problems given; name a file of JSON lines with --problems FILE");
+    if (!config->results)
+        return FAIL(STATUS_BAD_INPUT,
+                    "name the file that the results go to, and are gone on from, with --results FILE");
+    return STATUS_OK;
+}
+
 /* What depends on more than one option. */
 static enum status check_together(const struct config *config) {
     if (config->command == COMMAND_NONE)
         return FAIL(STATUS_BAD_INPUT, "no command given; 'caucus --help' lists those that exist");
     if (config->command == COMMAND_TRACE) TRY(check_trace(config));
-    if (!config->model && !config->draw)
+    if (config->command == COMMAND_EVAL) TRY(check_eval(config));
+    if (!config->model && !config->draw && !config->summary_only)
         return FAIL(STATUS_BAD_INPUT,
                     "no model given; name a Hugging Face folder or a .gguf file with -m PATH "
                     "or CAUCUS_MODEL");
@@ -97,7 +109,7 @@ static int32_t sequences_side_by_side(const struct config *config) {
     for (size_t i = 0; i < config->n_parallel_counts; i++)
         most = larger_i64(most, config->parallel_counts[i]);
     if (config->command == COMMAND_BENCH) return (int32_t)most;
-    if (config->parallel > 0) return config->parallel;
+    if (config->parallel > 0 || config->command == COMMAND_EVAL) return config->parallel;
     if (config->prompts.n > CONFIG_MAX_PARALLEL) return CONFIG_MAX_PARALLEL;
     return config->prompts.n > 1 ? (int32_t)config->prompts.n : 1;
 }

@@ -22,10 +22,12 @@ enum command {
     COMMAND_RUN,
     COMMAND_SCORE,
     COMMAND_BENCH,
+    COMMAND_EVAL,
     COMMAND_TOKENIZE,
     COMMAND_PLAN,
     COMMAND_INSPECT,
     COMMAND_TRACE,
+    COMMAND_CALIBRATE,
 };
 
 enum { CONFIG_MAX_PARALLEL = 64 };
@@ -72,7 +74,12 @@ struct config {
     const char *policy_options; /* "name=value,policy.name=value" */
     enum probe_kind probe;      /* none, recall */
     int32_t probe_every;        /* decode tokens whose N is a multiple of this */
-    int32_t emulate;            /* a layer; -1: none */
+
+    /* calibrate */
+    int32_t first_layer; /* of all choices of select layers */
+    int32_t max_layers;
+    double within;   /* of the best recall */
+    int32_t emulate; /* a layer; -1: none */
 
     /* run: prompt */
     struct text_list prompts;  /* -p, may be repeated: side by side */
@@ -125,6 +132,17 @@ struct config {
     const char *svg, *html; /* files to draw to; NULL: none */
     int32_t layer, kv_head; /* to draw; -1: all */
     enum trace_shade shade;
+
+    /* eval */
+    struct text_list problems; /* JSONL files */
+    int64_t limit;             /* problems to take; 0: all */
+    int32_t samples;           /* of each problem */
+    const char *prompt_suffix; /* below each problem; NULL: nothing */
+    bool baseline;             /* --no-baseline: `full` only where it is asked for */
+    const char *results;       /* JSONL, written and gone on from */
+    bool text;                 /* --no-text: without what the model wrote */
+    const char *summary_only;  /* results to sum up instead of making any; NULL: none */
+    const char *plot;          /* folder of pictures; NULL: none */
 
     /* tokenize */
     bool decode;        /* ids to text */

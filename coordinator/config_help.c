@@ -46,6 +46,37 @@ static const struct command_text texts[] = {
          .examples =
              "  mpirun -n 2 caucus bench -m model.gguf -p 512 -n 128 -t 1\n"
              "  caucus bench -m model.gguf -p 0 -n 64 -d 4096-32768*2 --policy full,lessismore -o json\n"},
+    [COMMAND_EVAL] =
+        {.name = "eval",
+         .summary = "how often a model is right under each policy and budget",
+         .usage = "-m MODEL --problems FILE --results FILE [OPTION]...\n"
+                  "       caucus eval --summary-only FILE [-o FORMAT] [--plot FOLDER]",
+         .about =
+             "Lets the model solve problems under every policy (a list) with every budget (lists and ranges),\n"
+             "full always among them, many sequences side by side. Each finished sample is a line of the results,\n"
+             "and the same command goes on where it was stopped. An answer is the last \\boxed{}, else what\n"
+             "follows ####, else the last line behind </think>; it is compared as a number or as text without\n"
+             "LaTeX's spaces and units. At the end comes a summary of all that is in the results: accuracy with\n"
+             "its 95 % Wilson interval, the difference to full in the same samples, length, tokens attended to\n"
+             "per step, layer and head, tokens per second, and the most KV bytes of a sequence.",
+         .examples =
+             "  mpirun -n 2 caucus eval -m models/lemma --problems problems.jsonl --results lemma.jsonl \\\n"
+             "      --policy lessismore,quest --budget 64-1024*2 --plot pictures\n"
+             "  caucus eval -m Qwen3-8B --problems math500.jsonl --limit 50 --samples 4 --temperature 0.6 \\\n"
+             "      --prompt-suffix \"Put the answer in \\boxed{}.\" --results math.jsonl\n"},
+    [COMMAND_CALIBRATE] =
+        {.name = "calibrate",
+         .summary = "which layers should choose the set",
+         .usage = "-m MODEL [--input IN.jsonl | -p TEXT] [--output FILE.yaml] [OPTION]...",
+         .about =
+             "Decodes a text densely and measures, for every layer, how much of the attention of the layers\n"
+             "behind it the set covers that it would choose. From that follows which 1, 2, 3, ... layers\n"
+             "should choose. The text is that of --input, or what the model answers to -p or, without one,\n"
+             "to a prompt of the program's own; take one like those the model is for.",
+         .examples =
+             "  caucus calibrate -m Qwen3-8B --budget 1024 -n 4000 -p \"How many primes are below 200?\"\n"
+             "  caucus calibrate -m models/lemma --budget 128 --input derivations.jsonl --output lemma.yaml\n"
+             "  caucus run -m models/lemma --config lemma.yaml --policy lessismore --budget 128 -f problem.txt\n"},
     [COMMAND_TOKENIZE] =
         {.name = "tokenize",
          .summary = "text to token ids and back",

@@ -157,7 +157,7 @@ static void test_refused(void **state) {
 static void test_others_take_no_lists(void **state) {
     (void)state;
     static const char *const cases[][2] = {
-        {"--budget 64,128", "--budget: one number is wanted; only bench takes several"},
+        {"--budget 64,128", "--budget: one number is wanted; only bench and eval take several"},
         {"-t 1-2", "--threads: one number is wanted; only bench takes several"},
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
