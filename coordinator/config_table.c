@@ -84,8 +84,7 @@ static const struct option_choice weights_choices[] = {
 
 static const struct option options[] = {
     {"model", .letter = 'm', .kind = OPTION_PATH, FIELD(model), .min = 1, .max = ENGINE_PATH_MAX - 1,
-     .metavar = "PATH", .doc = "Hugging Face folder or .gguf file", .commands = ALL | CALIBRATE,
-     .group = GROUP_MODEL},
+     .metavar = "PATH", .doc = "Hugging Face folder or .gguf file", .commands = ALL, .group = GROUP_MODEL},
     {"tensors", .kind = OPTION_FLAG, FIELD(show_tensors), .doc = "list every tensor: type, shape, bytes",
      .commands = INSPECT, .group = GROUP_MODEL},
     {"ranks", .letter = 'n', .kind = OPTION_INT32, FIELD(ranks), .initial = "0",
@@ -317,7 +316,7 @@ static const struct option options[] = {
      .choices = bench_format_choices, .initial = "md", .metavar = "FORMAT",
      .doc = "a table, or llama-bench's fields and ours", .commands = BENCH | EVAL, .group = GROUP_OUTPUT},
     {"json", .kind = OPTION_FLAG, FIELD(json), .doc = "print one JSON object instead of text",
-     .commands = RUN | TOKENIZE | PLAN | INSPECT, .group = GROUP_OUTPUT},
+     .commands = RUN | TOKENIZE | PLAN | INSPECT | CALIBRATE, .group = GROUP_OUTPUT},
     {"logprobs", .kind = OPTION_INT32, FIELD(logprobs), .initial = "-1", .initial_doc = "none", .max = 256,
      .metavar = "N", .doc = "with --json: each token's log-probability and those of the N likeliest",
      .commands = RUN, .group = GROUP_OUTPUT},

@@ -1,0 +1,103 @@
+/* `caucus calibrate`: which layers should choose the set, by how much of dense attention it covers. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/file.h"
+#include "coordinator/calibrate_report.h"
+#include "coordinator/calibrate_sample.h"
+#include "coordinator/commands.h"
+
+static bool writes_file(const struct config *config) {
+    return config->output && strcmp(config->output, "-") != 0;
+}
+
+enum status command_calibrate_check(const struct config *config) {
+    if (calibrate_sample_is_given(config) && config->prompts.n > 0)
+        return FAIL(STATUS_BAD_INPUT, "--input and --prompt cannot be given together");
+    if (calibrate_sample_is_given(config)) TRY(file_check_readable(config->input));
+    return writes_file(config) ? file_check_writable(config->output) : STATUS_OK;
+}
+
+/* Sums become means. */
+static double *means_of(const struct step_probe *seen) {
+    const size_t n = (size_t)seen->n_layers * (size_t)seen->n_layers;
+    double *means = calloc(n, sizeof *means);
+    for (size_t i = 0; means && i < n; i++)
+        means[i] = seen->recall[i] / (double)seen->n_steps;
+    return means;
+}
+
+/* At least one layer is to read a set. */
+static enum status choose(struct calibration *calibration) {
+    const struct config *config = calibration->config;
+    const int32_t n_layers = calibration->recalls.n_layers, most = n_layers - 1 - config->first_layer;
+    if (most < 1)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--first-layer %d leaves no layer to read what is chosen: the model has %d",
+                    config->first_layer, n_layers);
+    calibration->n_choices = config->max_layers < most ? config->max_layers : most;
+    double best = 0;
+    for (int32_t i = 0; i < calibration->n_choices; i++) {
+        struct layer_choice *choice = &calibration->choices[i];
+        TRY(layer_choice_best(&calibration->recalls, config->first_layer, i + 1, choice));
+        if (choice->recall > best) best = choice->recall;
+    }
+    while (calibration->choices[calibration->recommended].recall < best - config->within)
+        calibration->recommended++;
+    return STATUS_OK;
+}
+
+static enum status write_file(const char *path, const struct bytes *text) {
+    FILE *file = fopen(path, "w");
+    bool failed = !file;
+    if (file) {
+        failed = fwrite(text->data, 1, text->size, file) != text->size;
+        failed |= fclose(file) != 0;
+    }
+    return failed ? FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno)) : STATUS_OK;
+}
+
+static enum status report(const struct calibration *calibration, struct bytes *text) {
+    const struct config *config = calibration->config;
+    if (config->json) {
+        TRY(calibrate_report_json(calibration));
+    } else {
+        TRY(calibrate_report_text(calibration, text));
+        if (fwrite(text->data, 1, text->size, stdout) != text->size)
+            return FAIL(STATUS_IO, "cannot write the report: %s", strerror(errno));
+    }
+    if (fflush(stdout) != 0) return FAIL(STATUS_IO, "cannot write the report: %s", strerror(errno));
+    if (!writes_file(config)) return STATUS_OK;
+    bytes_clear(text);
+    TRY(calibrate_report_yaml(calibration, text));
+    return write_file(config->output, text);
+}
+
+static enum status choose_and_report(const struct config *config, const struct calibrate_sample *sample) {
+    const struct step_probe *seen = &sample->recall.seen;
+    double *means = means_of(seen);
+    if (!means) return FAIL(STATUS_NO_MEMORY, "out of memory for the recall of %d layers", seen->n_layers);
+    struct calibration calibration = {
+        .config = config,
+        .recalls = {seen->n_layers, means},
+        .n_texts = sample->n_texts,
+        .n_steps = seen->n_steps,
+        .first = config->first_layer,
+    };
+    struct bytes text = {0};
+    enum status status = choose(&calibration);
+    if (status == STATUS_OK) status = report(&calibration, &text);
+    bytes_free(&text);
+    free(means);
+    return status;
+}
+
+enum status command_calibrate(const struct config *config, const struct engine *engine) {
+    struct calibrate_sample sample;
+    TRY(calibrate_sample_run(config, engine, &sample));
+    const enum status status = choose_and_report(config, &sample);
+    calibrate_sample_free(&sample);
+    return status;
+}
