@@ -13,8 +13,6 @@
  * their positions, where the paper's code numbers those that are left anew.
  *
  * Cost: a step O(K) exp a query head, and O(K) for each KV head to find who goes. */
-#include "base/check.h"
-#include "base/numbers.h"
 #include "kvshard/head_rows_impl.h"
 #include "kvshard/kept_tokens_impl.h"
 #include "kvshard/kv_policy_impl.h"
