@@ -16,9 +16,11 @@ struct table {
 };
 
 struct scratch {
-    float *key;   /* [D] */
-    float *row;   /* [2 D'] */
-    float *query; /* [g, 2 D'] */
+    float *key;      /* [D] */
+    float *row;      /* [2 D'] */
+    float *query;    /* [g, 2 D'] */
+    float *scores;   /* [g, context in pages] */
+    uint32_t *words; /* [context in pages] */
 };
 
 struct page_bounds {
@@ -28,6 +30,7 @@ struct page_bounds {
     int64_t head_dim, row_size; /* 2 D' */
     enum dtype key_dtype, row_dtype;
     size_t row_bytes;
+    int64_t max_pages; /* of a context */
     float scale;
     struct table *tables;    /* [n_slots, n_layers, n_kv_heads] */
     struct scratch *scratch; /* [n_threads] */
@@ -36,7 +39,7 @@ struct page_bounds {
 static enum status create_tables(const struct kv_policy_config *config, struct arena *memory,
                                  struct page_bounds *bounds) {
     const size_t n = (size_t)bounds->n_layers * (size_t)bounds->n_kv_heads;
-    const size_t table_bytes = (size_t)kv_pages_of(config->context_length) * bounds->row_bytes;
+    const size_t table_bytes = (size_t)bounds->max_pages * bounds->row_bytes;
     TRY(ARENA_TAKE(memory, n * (size_t)config->n_slots, &bounds->tables));
     for (int32_t slot = 0; slot < config->n_slots; slot++) {
         void *rows;
@@ -49,13 +52,16 @@ static enum status create_tables(const struct kv_policy_config *config, struct a
 
 static enum status create_scratch(const struct kv_policy_config *config, struct arena *memory,
                                   struct page_bounds *bounds) {
-    const size_t row_size = (size_t)bounds->row_size;
+    const size_t row_size = (size_t)bounds->row_size, group = (size_t)bounds->group;
+    const size_t max_pages = (size_t)bounds->max_pages;
     TRY(ARENA_TAKE(memory, (size_t)config->n_threads, &bounds->scratch));
     for (int32_t i = 0; i < config->n_threads; i++) {
         struct scratch *scratch = &bounds->scratch[i];
         TRY(ARENA_TAKE(memory, (size_t)config->head_dim, &scratch->key));
         TRY(ARENA_TAKE(memory, row_size, &scratch->row));
-        TRY(ARENA_TAKE(memory, (size_t)bounds->group * row_size, &scratch->query));
+        TRY(ARENA_TAKE(memory, group * row_size, &scratch->query));
+        TRY(ARENA_TAKE(memory, group * max_pages, &scratch->scores));
+        TRY(ARENA_TAKE(memory, max_pages, &scratch->words));
     }
     return STATUS_OK;
 }
@@ -74,6 +80,7 @@ enum status page_bounds_create(const struct kv_policy_config *config, struct are
     bounds->key_dtype = config->cache ? kv_cache_dtype(config->cache) : DTYPE_F32;
     bounds->row_dtype = bounds->key_dtype == DTYPE_Q8_0 ? DTYPE_F32 : bounds->key_dtype;
     bounds->row_bytes = dtype_bytes(bounds->row_dtype, bounds->row_size);
+    bounds->max_pages = kv_pages_of(config->context_length);
     bounds->scale = (float)(1 / sqrt((double)config->head_dim)); /* attention's */
     TRY(create_tables(config, memory, bounds));
     TRY(create_scratch(config, memory, bounds));
@@ -178,6 +185,19 @@ void page_bounds_score(const struct page_bounds *bounds, struct bounds_table at,
             rows[i] = row_of(bounds, table, begin + i);
         bounds->kernels->score(query, bounds->group, rows, NULL, bounds->row_dtype, count, bounds->row_size,
                                bounds->scale, bounds_out + begin, stride);
+    }
+}
+
+/* A NaN is worst in each query's words, and so among those of all. */
+void page_bounds_words(const struct page_bounds *bounds, struct bounds_table at, const float *q, int64_t n,
+                       uint32_t *words_out) {
+    const struct scratch *scratch = &bounds->scratch[at.thread];
+    page_bounds_score(bounds, at, q, n, scratch->scores, bounds->max_pages);
+    bounds->kernels->words_of_scores(scratch->scores, n, words_out);
+    for (int32_t head = 1; head < bounds->group; head++) {
+        bounds->kernels->words_of_scores(scratch->scores + head * bounds->max_pages, n, scratch->words);
+        for (int64_t i = 0; i < n; i++)
+            words_out[i] = scratch->words[i] < words_out[i] ? scratch->words[i] : words_out[i];
     }
 }
 

@@ -48,6 +48,11 @@ int64_t page_bounds_entries(const struct page_bounds *bounds, struct bounds_tabl
 void page_bounds_score(const struct page_bounds *bounds, struct bounds_table table, const float *q, int64_t n,
                        float *bounds_out, int64_t stride);
 
+/* The first n entries in the order of the largest bound of all queries: words are smaller where it is larger,
+ * equal where it is equal, UINT32_MAX where it is NaN. */
+void page_bounds_words(const struct page_bounds *bounds, struct bounds_table table, const float *q, int64_t n,
+                       uint32_t *words_out);
+
 /* Only the first n_entries remain, and what is read next is token n_tokens. Both may be beyond what there
  * is: then nothing happens. */
 void page_bounds_cut(struct page_bounds *bounds, struct bounds_table table, int64_t n_entries,

@@ -22,27 +22,24 @@
 /* Of a thread that chooses. */
 struct scratch {
     struct top_scratch top;
-    float *bounds;   /* [g, context in pages] */
     uint32_t *words; /* [context in pages] */
-    int32_t *pages;  /* [n_best] */
+    int32_t *pages;  /* likewise */
 };
 
 struct quest {
-    const struct kernels *kernels;
     int64_t budget, n_best; /* pages beside the last */
-    int64_t max_pages;      /* of a context */
     int32_t group, n_kv_heads;
     struct page_bounds *bounds;
     struct head_lists lists;
     struct scratch *scratch; /* [n_threads] */
 };
 
-static enum status create_scratch(const struct quest *quest, struct arena *memory, struct scratch *scratch) {
-    const size_t max_pages = (size_t)quest->max_pages;
-    TRY(top_scratch_create(memory, quest->kernels, quest->max_pages, &scratch->top));
-    TRY(ARENA_TAKE(memory, (size_t)quest->group * max_pages, &scratch->bounds));
-    TRY(ARENA_TAKE(memory, max_pages, &scratch->words));
-    return ARENA_TAKE(memory, max_pages, &scratch->pages);
+static enum status create_scratch(const struct kv_policy_config *config, struct arena *memory,
+                                  struct scratch *scratch) {
+    const int64_t max_pages = kv_pages_of(config->context_length);
+    TRY(top_scratch_create(memory, config->kernels, max_pages, &scratch->top));
+    TRY(ARENA_TAKE(memory, (size_t)max_pages, &scratch->words));
+    return ARENA_TAKE(memory, (size_t)max_pages, &scratch->pages);
 }
 
 static enum status quest_create(const struct kv_policy_config *config, const double *values,
@@ -51,17 +48,15 @@ static enum status quest_create(const struct kv_policy_config *config, const dou
     int64_t n_pages;
     TRY(budget_pages(config, 2, &n_pages));
     TRY(ARENA_TAKE(memory, 1, &quest));
-    quest->kernels = config->kernels;
     quest->budget = config->budget;
     quest->n_best = n_pages - 1;
-    quest->max_pages = kv_pages_of(config->context_length);
     quest->n_kv_heads = config->n_kv_heads_local;
     quest->group = config->n_heads_local / config->n_kv_heads_local;
     TRY(head_lists_create(config, values[0], memory, &quest->lists));
     TRY(page_bounds_create(config, memory, &quest->bounds));
     TRY(ARENA_TAKE(memory, (size_t)config->n_threads, &quest->scratch));
     for (int32_t i = 0; i < config->n_threads; i++)
-        TRY(create_scratch(quest, memory, &quest->scratch[i]));
+        TRY(create_scratch(config, memory, &quest->scratch[i]));
     *state_out = quest;
     return STATUS_OK;
 }
@@ -71,19 +66,6 @@ static enum kv_attention quest_layer(const void *state, int32_t slot, int32_t la
     (void)slot;
     const bool dense = n_cached <= quest->budget || layer < quest->lists.first_layer;
     return dense ? KV_ATTEND_ALL : KV_ATTEND_SET | KV_CHOOSE;
-}
-
-/* Of the first n pages; smaller is better. A NaN is worst in each head's words, and so in all of them. */
-static void words_of_pages(const struct quest *quest, struct bounds_table table, const float *q, int64_t n,
-                           const struct scratch *scratch) {
-    uint32_t *best = scratch->words, *own = scratch->top.words;
-    page_bounds_score(quest->bounds, table, q, n, scratch->bounds, quest->max_pages);
-    quest->kernels->words_of_scores(scratch->bounds, n, best);
-    for (int32_t head = 1; head < quest->group; head++) {
-        quest->kernels->words_of_scores(scratch->bounds + head * quest->max_pages, n, own);
-        for (int64_t i = 0; i < n; i++)
-            best[i] = own[i] < best[i] ? own[i] : best[i];
-    }
 }
 
 static void list_page(int64_t page, int64_t n_cached, struct head_list *list) {
@@ -99,7 +81,7 @@ static void quest_choose(void *state, int32_t thread, int32_t slot, int32_t laye
     const struct scratch *scratch = &quest->scratch[thread];
     const int64_t last = kv_pages_of(n_cached) - 1; /* more than n_best, as N > K */
     page_bounds_extend(quest->bounds, table, n_cached);
-    words_of_pages(quest, table, q, last, scratch);
+    page_bounds_words(quest->bounds, table, q, last, scratch->words);
     smallest_words(scratch->words, last, quest->n_best, &scratch->top, scratch->pages);
 
     struct head_list *list = head_list_of(&quest->lists, slot, layer, kv_head);
