@@ -120,8 +120,8 @@ static enum status blame(const struct trace_reader *reader, enum status status) 
     if (status != STATUS_BAD_INPUT) return status;
     char fault[512];
     snprintf(fault, sizeof fault, "%s", status_message());
-    return FAIL(status, "%s: record %lld of the trace: %s", reader->name, (long long)reader->n_records,
-                fault);
+    if (reader->n_records == 0) return FAIL(status, "%s cannot be read as a trace: %s", reader->name, fault);
+    return FAIL(status, "%s: step record %lld: %s", reader->name, (long long)reader->n_records, fault);
 }
 
 /* The message behind the next length; *message_out NULL where the rest of the file is none. */
@@ -150,8 +150,7 @@ static enum status read_header(struct trace_reader *reader) {
     const unsigned char *message;
     size_t size;
     enum status status = next_message(reader, &message, &size);
-    if (status == STATUS_OK && !message)
-        status = FAIL(STATUS_BAD_INPUT, "it ends before its header does, or is no trace");
+    if (status == STATUS_OK && !message) status = FAIL(STATUS_BAD_INPUT, "it ends before its header does");
     if (status == STATUS_OK) status = trace_wire_get_header(message, size, &reader->header);
     if (status != STATUS_OK) return blame(reader, status);
     const int32_t n_pairs = reader->header.n_layers * reader->header.n_kv_heads;

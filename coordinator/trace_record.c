@@ -10,9 +10,9 @@
 
 /* Options that change what is generated or attended to; policy and budget have places of their own. */
 static const char *const told_options[] = {
-    "select-layers", "sinks",          "recent-ratio", "dense-below", "policy-options",
-    "temperature",   "top-k",          "top-p",        "min-p",       "repetition-penalty",
-    "seed",          "sliding-window", "weights",      "kv-type",     "numerics",
+    "select-layers",  "emulate", "sinks",   "recent-ratio", "dense-below",        "policy-options",
+    "temperature",    "top-k",   "top-p",   "min-p",        "repetition-penalty", "seed",
+    "sliding-window", "weights", "kv-type", "numerics",
 };
 enum { N_TOLD = sizeof told_options / sizeof *told_options };
 

@@ -159,17 +159,16 @@ static void expect_refusal(const void *data, size_t size, const char *sentence) 
 
 static void other_files_are_refused(void **state) {
     (void)state;
-    expect_refusal("", 0, "test: record 0 of the trace: it ends before its header does, or is no trace");
-    expect_refusal("given ab=1;", 11,
-                   "test: record 0 of the trace: it ends before its header does, or is no trace");
-    expect_refusal("\x00", 1, "test: record 0 of the trace: it was not written by caucus trace");
+    expect_refusal("", 0, "test cannot be read as a trace: it ends before its header does");
+    expect_refusal("given ab=1;", 11, "test cannot be read as a trace: it ends before its header does");
+    expect_refusal("\x00", 1, "test cannot be read as a trace: it was not written by caucus trace");
     expect_refusal("\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff", 10,
-                   "test: record 0 of the trace: its length is no number");
-    expect_refusal("\x04\x0a\x02hi", 5, "test: record 0 of the trace: it was not written by caucus trace");
-    expect_refusal("\x02\xff\xff", 3, "test: record 0 of the trace: it is malformed");
+                   "test cannot be read as a trace: its length is no number");
+    expect_refusal("\x04\x0a\x02hi", 5, "test cannot be read as a trace: it was not written by caucus trace");
+    expect_refusal("\x02\xff\xff", 3, "test cannot be read as a trace: it is malformed");
     expect_refusal("\x10\x0a\x0c"
                    "caucus trace\x10\x02",
-                   17, "test: record 0 of the trace: it has version 2; this program reads 1");
+                   17, "test cannot be read as a trace: it has version 2; this program reads 1");
 }
 
 /* A header of one layer with two KV heads and one prompt token, then one step of the given bytes. */
@@ -183,7 +182,7 @@ static void expect_bad_step(const char *step, size_t size, const char *fault) {
     memcpy(file, header, sizeof header - 1);
     file[sizeof header - 1] = (char)size;
     memcpy(file + sizeof header, step, size);
-    snprintf(sentence, sizeof sentence, "test: record 1 of the trace: %s", fault);
+    snprintf(sentence, sizeof sentence, "test: step record 1: %s", fault);
     expect_refusal(file, sizeof header + size, sentence);
 }
 
