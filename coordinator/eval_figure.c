@@ -114,18 +114,16 @@ static enum status print_budget_points(const struct eval_budget_figure *kind,
 }
 
 static enum status print_budget_tics(const struct eval_summary *summary, struct bytes *out) {
+    int32_t least = INT32_MAX, most = 0;
     TRY(bytes_append_text(out, "set xtics ("));
-    const char *separator = "";
     for (size_t r = 0; r < summary->n; r++) {
         const int32_t budget = summary->rows[r].method.budget;
-        bool first = budget > 0;
-        for (size_t before = 0; before < r && first; before++)
-            first = summary->rows[before].method.budget != budget;
-        if (!first) continue;
-        TRY(bytes_printf(out, "%s'%d' %d", separator, budget, budget));
-        separator = ", ";
+        if (budget == 0) continue;
+        TRY(bytes_printf(out, "%s'%d' %d", most > 0 ? ", " : "", budget, budget));
+        least = budget < least ? budget : least;
+        most = budget > most ? budget : most;
     }
-    return bytes_append_text(out, ")\n");
+    return bytes_printf(out, ")\nset xrange [%g:%g]\n", least / 1.3, most * 1.3);
 }
 
 static enum status print_full_line(const struct eval_budget_figure *kind, const struct eval_row *full,
@@ -161,12 +159,11 @@ static enum status print_budget_plot(const struct eval_budget_figure *kind, cons
 static enum status print_budget_commands(const struct eval_budget_figure *kind,
                                          const struct eval_summary *summary, const struct eval_series *list,
                                          struct bytes *out) {
-    TRY(bytes_printf(
-        out,
-        "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens)'\nset ylabel '%s'\n"
-        "set grid ytics lc rgb '#DDDDDD'\nset border 3\nset tics nomirror\nset offsets graph 0.05, graph 0.05, graph 0.05, 0\n"
-        "set yrange [0:*]\nset key noenhanced outside right center vertical Left reverse\n",
-        kind->y_label));
+    TRY(bytes_printf(out,
+                     "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens)'\nset ylabel '%s'\n"
+                     "set grid ytics lc rgb '#DDDDDD'\nset border 3\nset tics nomirror\n"
+                     "set yrange [0:*]\nset key noenhanced outside right center vertical Left reverse\n",
+                     kind->y_label));
     TRY(print_budget_tics(summary, out));
     if (eval_method_is_full(list->methods[0])) TRY(print_full_line(kind, &summary->rows[0], out));
     TRY(eval_figure_print_svg(kind->name, 900, 540, out));

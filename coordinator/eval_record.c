@@ -2,7 +2,6 @@
 
 #include <inttypes.h>
 #include <jansson.h>
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 enum { MAX_LAYERS = 65536 };
 
 static const int64_t MAX_COUNT = INT64_C(1) << 53; /* what a double holds too */
+static const double MAX_NUMBER = 1e300;
 
 bool eval_method_equals(const struct eval_method *a, const struct eval_method *b) {
     return a->budget == b->budget && strcmp(a->policy, b->policy) == 0 && strcmp(a->options, b->options) == 0;
@@ -71,7 +71,7 @@ static json_t *series_json(const struct eval_record *record) {
 static json_t *recall_json(const struct eval_record *record) {
     json_t *recall = json_array();
     for (size_t i = 0; i < record->n_recall; i++)
-        recall = appended(recall, json_real(record->recall[i]));
+        recall = appended(recall, not_negative(record->recall[i]));
     return recall;
 }
 
@@ -134,11 +134,11 @@ static enum status read_integer(const struct source *source, const char *field, 
     return STATUS_OK;
 }
 
-/* A finite number from 0; null is -1. */
+/* A number from 0; null is -1. */
 static enum status number_of(const struct source *source, const char *field, const json_t *value,
                              double *value_out) {
     const double number = json_is_null(value) ? -1 : json_number_value(value);
-    const bool ok = json_is_null(value) || (json_is_number(value) && isfinite(number) && number >= 0);
+    const bool ok = json_is_null(value) || (json_is_number(value) && number >= 0 && number <= MAX_NUMBER);
     if (!ok) return refuse(source, field);
     *value_out = number;
     return STATUS_OK;
