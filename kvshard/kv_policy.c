@@ -18,6 +18,7 @@ static const struct kv_policy_vtable *const policies[] = {
     &kv_policy_quest,
     &kv_policy_streaming,
     &kv_policy_raas,
+    &kv_policy_tidal,
     &kv_policy_sparsemax,
     &kv_policy_sparsemax_select,
     &kv_policy_emulate,

@@ -74,5 +74,6 @@ extern const struct kv_policy_vtable kv_policy_rkv;
 extern const struct kv_policy_vtable kv_policy_quest;
 extern const struct kv_policy_vtable kv_policy_streaming;
 extern const struct kv_policy_vtable kv_policy_raas;
+extern const struct kv_policy_vtable kv_policy_tidal;
 extern const struct kv_policy_vtable kv_policy_sparsemax;
 extern const struct kv_policy_vtable kv_policy_sparsemax_select;
