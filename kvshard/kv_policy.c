@@ -15,6 +15,7 @@ static const struct kv_policy_vtable *const policies[] = {
     &kv_policy_delta,
     &kv_policy_h2o,
     &kv_policy_rkv,
+    &kv_policy_refresh,
     &kv_policy_quest,
     &kv_policy_streaming,
     &kv_policy_raas,

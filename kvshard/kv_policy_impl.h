@@ -71,6 +71,7 @@ extern const struct kv_policy_vtable kv_policy_lessismore;
 extern const struct kv_policy_vtable kv_policy_delta;
 extern const struct kv_policy_vtable kv_policy_h2o;
 extern const struct kv_policy_vtable kv_policy_rkv;
+extern const struct kv_policy_vtable kv_policy_refresh;
 extern const struct kv_policy_vtable kv_policy_quest;
 extern const struct kv_policy_vtable kv_policy_streaming;
 extern const struct kv_policy_vtable kv_policy_raas;
