@@ -15,6 +15,8 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/numbers.h"
+#include "kvshard/budget_impl.h"
 #include "kvshard/head_rows_impl.h"
 #include "kvshard/kv_policy_impl.h"
 #include "kvshard/select_plan_impl.h"
@@ -80,15 +82,14 @@ static enum status create_slot(const struct kv_policy_config *config, const stru
 static enum status delta_create(const struct kv_policy_config *config, const double *values,
                                 struct arena *memory, void **state_out) {
     struct delta *policy;
-    if (config->budget < KV_PAGE_TOKENS)
-        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy delta needs a page of %d tokens",
-                    config->budget, KV_PAGE_TOKENS);
+    int64_t n_pages;
+    TRY(budget_pages(config, 1, &n_pages));
     TRY(ARENA_TAKE(memory, 1, &policy));
     policy->kernels = config->kernels;
-    policy->budget = config->budget < config->context_length ? config->budget : config->context_length;
-    const int32_t n_pages = (int32_t)(policy->budget / KV_PAGE_TOKENS);
-    policy->n_newest = values[NEWEST] < n_pages ? (int32_t)values[NEWEST] : n_pages;
-    policy->n_best = n_pages - policy->n_newest;
+    policy->budget = smaller_i64(config->budget, config->context_length); /* more costs no memory */
+    n_pages = policy->budget / KV_PAGE_TOKENS;
+    policy->n_newest = (int32_t)smaller_i64((int64_t)values[NEWEST], n_pages);
+    policy->n_best = (int32_t)n_pages - policy->n_newest;
     TRY(create_plan(config, memory, &policy->plan));
     TRY(head_rows_create(config, memory, &policy->weights));
     TRY(ARENA_TAKE(memory, (size_t)config->n_slots, &policy->slots));

@@ -135,7 +135,7 @@ static void use_known_select_layers(const struct model_spec *spec, struct engine
         {MODEL_QWEN3, 40, 5120, 12}, /* Qwen3-14B */
         {MODEL_LLAMA, 32, 4096, 13}, /* Llama-3-8B; 12 for its R1 distillation, which has the same shape */
     };
-    if (config->n_select_layers > 0) return;
+    if (config->n_select_layers > 0 || strcmp(config->policy, "delta") == 0) return; /* it has its own */
     for (size_t i = 0; i < sizeof known / sizeof *known; i++) {
         if (spec->architecture != known[i].architecture || spec->n_layers != known[i].n_layers ||
             spec->hidden_size != known[i].hidden_size)
@@ -144,6 +144,13 @@ static void use_known_select_layers(const struct model_spec *spec, struct engine
         config->select_layers[0] = 2;
         config->select_layers[1] = known[i].reselect;
     }
+}
+
+/* What comes again would count as a prompt, or miss what it attended to. */
+static enum status check_correction(const struct worker *worker) {
+    if (!worker->config.corrects || !kv_policy_evicts(worker->policy)) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--correct-every needs a policy that evicts nothing, and %s does",
+                worker->config.policy);
 }
 
 static enum status create_cache_and_policy(struct worker *worker) {
@@ -191,6 +198,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .comm = worker->comm,
     };
     TRY(kv_policy_create(&policy, &worker->policy));
+    TRY(check_correction(worker));
     return probe_create(&probe, &worker->probe);
 }
 

@@ -242,7 +242,7 @@ static void bad_options_are_refused(void **state) {
     static const struct {
         int32_t budget, n_layers;
         const char *options, *word;
-    } cases[] = {{15, 10, "", "a page of 16"},
+    } cases[] = {{15, 10, "", "pages of 16"},
                  {100, 2, "", "the model has 2 layers"},
                  {100, 10, "newest=0", "delta.newest"},
                  {100, 10, "newest=1.5", "integer"}};
