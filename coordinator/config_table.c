@@ -243,11 +243,11 @@ static const struct option options[] = {
      .doc =
          "recall: how much of dense attention falls on the tokens that are read, by layer; costs time, and "
          "memory for the keys of all tokens",
-     .commands = RUN | SCORE, .group = GROUP_POLICY},
+     .commands = RUN | SCORE | EVAL, .group = GROUP_POLICY},
     {"probe-every", .kind = OPTION_INT32, FIELD(probe_every), .initial = "1", .min = 1,
      .max = MAX_TOKEN_COUNT, .metavar = "N",
      .doc = "probe only decode steps at which N or a multiple of it is cached",
-     .commands = RUN | SCORE | CALIBRATE, .group = GROUP_POLICY},
+     .commands = RUN | SCORE | EVAL | CALIBRATE, .group = GROUP_POLICY},
 
     {"first-layer", .kind = OPTION_INT32, FIELD(first_layer), .initial = "2", .max = 65535, .metavar = "I",
      .doc = "the first layer that selects; those before it are dense", .commands = CALIBRATE,

@@ -69,7 +69,7 @@ enum status eval_series_print_title(const struct eval_method *method, struct byt
 }
 
 enum status eval_series_print_style(int i, struct bytes *out) {
-    return bytes_printf(out, " lc rgb '%s' dt %d lw 2 pt %d ps 0.8", colors[i % N_COLORS],
+    return bytes_printf(out, " lc rgb '%s' dt %d lw 2 pt %d ps 0.9", colors[i % N_COLORS],
                         1 + i / N_COLORS % 4, points[i % N_POINTS]);
 }
 
@@ -82,13 +82,15 @@ static double accuracy_of(const struct eval_row *row, double *low_out, double *h
 }
 
 static double length_of(const struct eval_row *row, double *low_out, double *high_out) {
-    *low_out = *high_out = row->tokens;
+    *low_out = row->tokens - row->tokens_error;
+    *high_out = row->tokens + row->tokens_error;
     return row->tokens;
 }
 
-const struct eval_budget_figure eval_accuracy_figure = {"accuracy", "accuracy (%), 95 % interval",
+const struct eval_budget_figure eval_accuracy_figure = {"accuracy", "accuracy (%), 95 % interval", "-2:102",
                                                         accuracy_of};
-const struct eval_budget_figure eval_length_figure = {"length", "generated tokens, mean", length_of};
+const struct eval_budget_figure eval_length_figure = {"length", "generated tokens (mean, 95 % interval)",
+                                                      "0:*", length_of};
 
 /* Neighbours are moved aside, so that their intervals do not hide each other. */
 static double moved_aside(int32_t budget, int i, int n) {
@@ -161,9 +163,9 @@ static enum status print_budget_commands(const struct eval_budget_figure *kind,
                                          struct bytes *out) {
     TRY(bytes_printf(out,
                      "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens)'\nset ylabel '%s'\n"
-                     "set grid ytics lc rgb '#DDDDDD'\nset border 3\nset tics nomirror\n"
-                     "set yrange [0:*]\nset key noenhanced outside right center vertical Left reverse\n",
-                     kind->y_label));
+                     "set grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset border 3\nset tics nomirror\n"
+                     "set yrange [%s]\nset key noenhanced outside right center vertical Left reverse\n",
+                     kind->y_label, kind->y_range));
     TRY(print_budget_tics(summary, out));
     if (eval_method_is_full(list->methods[0])) TRY(print_full_line(kind, &summary->rows[0], out));
     TRY(eval_figure_print_svg(kind->name, 900, 540, out));

@@ -35,7 +35,7 @@ NODISCARD enum status eval_series_print_style(int i, struct bytes *commands);
 
 /* One value of each method against its budget, `full` as a horizontal line. */
 struct eval_budget_figure {
-    const char *name, *y_label;
+    const char *name, *y_label, *y_range;
     double (*value)(const struct eval_row *row, double *low_out, double *high_out);
 };
 extern const struct eval_budget_figure eval_accuracy_figure, eval_length_figure;

@@ -4,7 +4,7 @@
 
 #include "coordinator/eval_figure_impl.h"
 
-enum { MAX_PANELS = 12, PANEL_WIDTH = 380, PANEL_HEIGHT = 300, PANELS_ACROSS = 3 };
+enum { MAX_PANELS = 12, PANEL_WIDTH = 440, PANEL_HEIGHT = 320 };
 
 static struct eval_curve kv_curve(const struct eval_curves *curves) {
     return curves->kv;
@@ -22,7 +22,7 @@ const struct eval_panel_figure eval_kv_figure = {"kv",     "context (tokens)", "
                                                  kv_curve, 1.0 / (1 << 20),    false};
 const struct eval_panel_figure eval_time_figure = {
     "time", "context (tokens)", "time per token (ms)", time_curve, 1e3, false};
-const struct eval_panel_figure eval_recall_figure = {"recall",     "layer", "recall (share of softmax mass)",
+const struct eval_panel_figure eval_recall_figure = {"recall",     "layer", "recall (share of mass)",
                                                      recall_curve, 1,       true};
 
 /* All that a figure is made of. */
@@ -79,20 +79,22 @@ static enum status print_look(const struct panels *panels, const struct eval_met
         int i = 0;
         while (i + 1 < panels->series.n && !eval_series_has(panels->series.methods[i], method))
             i++;
-        TRY(bytes_append_text(out, panels->kind->is_share ? " with linespoints" : " with lines"));
+        TRY(bytes_append_text(out, " with linespoints"));
         TRY(eval_series_print_style(i - eval_method_is_full(panels->series.methods[0]), out));
     }
     return titled ? eval_series_print_title(method, out) : bytes_append_text(out, " notitle");
 }
 
+/* The first row, which may be `full`, comes last: its dashes lie upon what agrees with it. */
 static enum status print_panel(const struct panels *panels, int32_t budget, struct bytes *out) {
+    const size_t n = panels->summary->n;
     const char *separator = "plot ";
     if (budget > 0) TRY(bytes_printf(out, "set title 'budget %d'\n", budget));
-    for (size_t r = 0; r < panels->summary->n; r++) {
-        const struct eval_method *method = &panels->summary->rows[r].method;
+    for (size_t i = 1; i <= n; i++) {
+        const struct eval_method *method = &panels->summary->rows[i % n].method;
         if (!eval_method_is_full(method) && method->budget != budget) continue;
-        if (curve_of(panels, r).n == 0) continue;
-        TRY(bytes_printf(out, "%s'%s.dat' index %zu using 1:2", separator, panels->kind->name, r));
+        if (curve_of(panels, i % n).n == 0) continue;
+        TRY(bytes_printf(out, "%s'%s.dat' index %zu using 1:2", separator, panels->kind->name, i % n));
         TRY(print_look(panels, method, false, out));
         separator = ", \\\n     ";
     }
@@ -116,7 +118,7 @@ static enum status print_plots(const struct panels *panels, int across, int down
     TRY(bytes_printf(
         out,
         "set multiplot layout %d,%d\nset xlabel '%s'\nset ylabel '%s'\nset border 3\n"
-        "set tics nomirror\nset grid ytics lc rgb '#DDDDDD'\nset xrange [0:*]\nset yrange [0:%s]\n",
+        "set tics nomirror\nset grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset xrange [0:*]\nset yrange [0:%s]\n",
         down, across, panels->kind->x_label, panels->kind->y_label, panels->kind->is_share ? "1.02" : "*"));
     for (int i = 0; i < panels->n; i++)
         TRY(print_panel(panels, panels->budgets[i], out));
@@ -126,7 +128,7 @@ static enum status print_plots(const struct panels *panels, int across, int down
 
 static enum status print_commands(const struct panels *panels, struct bytes *out) {
     const int n_cells = panels->n + 1; /* and the key */
-    const int across = n_cells < PANELS_ACROSS ? n_cells : PANELS_ACROSS;
+    const int across = n_cells <= 4 ? 2 : 3;
     const int down = (n_cells + across - 1) / across;
     TRY(bytes_append_text(out, "set encoding utf8\n"));
     TRY(eval_figure_print_svg(panels->kind->name, across * PANEL_WIDTH, down * PANEL_HEIGHT, out));

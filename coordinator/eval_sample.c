@@ -1,5 +1,6 @@
 #include "coordinator/eval_sample.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -7,6 +8,7 @@
 #include "base/rng.h"
 #include "base/timer.h"
 #include "coordinator/eval_answer.h"
+#include "coordinator/recall.h"
 
 struct eval_sample {
     const struct run_session *session;
@@ -160,6 +162,20 @@ static enum status judge(struct eval_sample *sample, const struct generation_vie
     return record->answer ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for an answer");
 }
 
+/* By layer, where it was probed. */
+static enum status keep_recall(struct eval_record *record, const struct recall *recall) {
+    if (!recall) return STATUS_OK;
+    const int32_t n = recall->seen.n_layers;
+    record->recall = calloc((size_t)n + 1, sizeof *record->recall);
+    if (!record->recall) return FAIL(STATUS_NO_MEMORY, "out of memory for a sample's recall");
+    record->n_recall = (size_t)n;
+    for (int32_t layer = 0; layer < n; layer++) {
+        const double share = recall_of_layer(recall, layer);
+        record->recall[layer] = isnan(share) ? -1 : share;
+    }
+    return STATUS_OK;
+}
+
 enum status eval_sample_record(struct eval_sample *sample, const struct eval_record **record_out) {
     struct eval_record *record = &sample->record;
     const struct generation_view view = generation_view(sample->generation);
@@ -169,6 +185,7 @@ enum status eval_sample_record(struct eval_sample *sample, const struct eval_rec
     record->seconds = timer_seconds() - sample->began;
     TRY(copy_text(finish_reason_name(generation_finish_reason(sample->generation)), &record->finish));
     TRY(judge(sample, &view));
+    TRY(keep_recall(record, view.recall));
     if (sample->session->config->text) TRY(copy_text(view.text, &record->text));
     *record_out = record;
     return STATUS_OK;

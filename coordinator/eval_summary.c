@@ -19,17 +19,24 @@ struct eval_share eval_share_of(int64_t n_hits, int64_t n) {
 
 /* Of what there is to say. */
 struct mean {
-    double sum;
+    double sum, squares;
     int64_t n;
 };
 
 static void add(struct mean *mean, double value) {
     mean->sum += value;
+    mean->squares += value * value;
     mean->n++;
 }
 
 static double value_of(struct mean mean) {
     return mean.n > 0 ? mean.sum / (double)mean.n : (double)NAN;
+}
+
+/* Half-width of the interval of 95 %; 0 for a single value. */
+static double error_of(const struct mean *mean) {
+    const double n = (double)mean->n, middle = mean->sum / n;
+    return n > 1 ? Z_95 * sqrt(fmax(mean->squares / n - middle * middle, 0) / (n - 1)) : 0;
 }
 
 static void add_recall(const struct eval_record *record, struct mean *recall) {
@@ -54,6 +61,7 @@ static void fill_row(const struct eval_record *records, struct eval_row *row) {
     }
     row->accuracy = eval_share_of(row->n_correct, row->n);
     row->tokens = value_of(tokens);
+    row->tokens_error = error_of(&tokens);
     row->correct_tokens = value_of(correct);
     row->by_length = value_of(by_length);
     row->attended = value_of(attended);

@@ -19,6 +19,7 @@ struct eval_row {
     struct eval_method method;
     int64_t n, n_correct;
     struct eval_share accuracy;
+    double tokens_error;           /* half-width of the 95 % interval of `tokens`, normal */
     double tokens, correct_tokens; /* generated: mean of all samples, and of the correct ones */
     double full_accuracy;          /* of `full` in the same samples … */
     struct eval_share versus_full; /* accuracy less that, with its interval */
