@@ -125,6 +125,7 @@ struct step_probe {
     int32_t n_layers;
     int32_t n_sets;       /* PROBE_RECALL: 1; PROBE_MATRIX: n_layers */
     const double *recall; /* [n_sets, n_layers] the share covered, from 0 to 1 */
+    const double *peak;   /* likewise: 1 less the largest share that falls on a single token not in the set */
     const double *sparse; /* [n_layers] the share of heads whose set did not hold all tokens */
 };
 

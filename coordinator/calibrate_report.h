@@ -13,12 +13,12 @@
 
 struct calibration {
     const struct config *config;
-    struct layer_recalls recalls;
+    struct layer_shares shares[CALIBRATE_MEASURES];
     int64_t n_texts, n_steps;
-    int32_t first;                                         /* select layer of all choices */
-    int32_t n_choices;                                     /* at least 1 */
-    struct layer_choice choices[ENGINE_MAX_SELECT_LAYERS]; /* the best of 1, 2, … select layers */
-    int32_t recommended;                                   /* index */
+    int32_t n_choices; /* at least 1 */
+    /* The best of 1, 2, … select layers by what the configuration says. */
+    struct layer_choice choices[ENGINE_MAX_SELECT_LAYERS];
+    int32_t recommended; /* index */
 };
 
 NODISCARD enum status calibrate_report_text(const struct calibration *calibration, struct bytes *text);

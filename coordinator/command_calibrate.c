@@ -20,31 +20,34 @@ enum status command_calibrate_check(const struct config *config) {
     return writes_file(config) ? file_check_writable(config->output) : STATUS_OK;
 }
 
-/* Sums become means. */
+/* Sums become means: peaks, then recalls. */
 static double *means_of(const struct step_probe *seen) {
     const size_t n = (size_t)seen->n_layers * (size_t)seen->n_layers;
-    double *means = calloc(n, sizeof *means);
-    for (size_t i = 0; means && i < n; i++)
-        means[i] = seen->recall[i] / (double)seen->n_steps;
+    double *means = calloc(2 * n, sizeof *means);
+    for (size_t i = 0; means && i < n; i++) {
+        means[i] = seen->peak[i] / (double)seen->n_steps;
+        means[n + i] = seen->recall[i] / (double)seen->n_steps;
+    }
     return means;
 }
 
 /* At least one layer is to read a set. */
 static enum status choose(struct calibration *calibration) {
     const struct config *config = calibration->config;
-    const int32_t n_layers = calibration->recalls.n_layers, most = n_layers - 1 - config->first_layer;
+    const struct layer_shares *shares = &calibration->shares[config->by];
+    const int32_t most = shares->n_layers - 1 - config->first_layer;
     if (most < 1)
         return FAIL(STATUS_BAD_INPUT,
                     "--first-layer %d leaves no layer to read what is chosen: the model has %d",
-                    config->first_layer, n_layers);
+                    config->first_layer, shares->n_layers);
     calibration->n_choices = config->max_layers < most ? config->max_layers : most;
     double best = 0;
     for (int32_t i = 0; i < calibration->n_choices; i++) {
         struct layer_choice *choice = &calibration->choices[i];
-        TRY(layer_choice_best(&calibration->recalls, config->first_layer, i + 1, choice));
-        if (choice->recall > best) best = choice->recall;
+        TRY(layer_choice_best(shares, config->first_layer, i + 1, choice));
+        if (choice->mean > best) best = choice->mean;
     }
-    while (calibration->choices[calibration->recommended].recall < best - config->within)
+    while (calibration->choices[calibration->recommended].mean < best - config->within)
         calibration->recommended++;
     return STATUS_OK;
 }
@@ -77,14 +80,15 @@ static enum status report(const struct calibration *calibration, struct bytes *t
 
 static enum status choose_and_report(const struct config *config, const struct calibrate_sample *sample) {
     const struct step_probe *seen = &sample->recall.seen;
+    const int32_t n_layers = seen->n_layers;
     double *means = means_of(seen);
     if (!means) return FAIL(STATUS_NO_MEMORY, "out of memory for the recall of %d layers", seen->n_layers);
     struct calibration calibration = {
         .config = config,
-        .recalls = {seen->n_layers, means},
+        .shares = {[CALIBRATE_PEAK] = {n_layers, means},
+                   [CALIBRATE_RECALL] = {n_layers, means + (int64_t)n_layers * n_layers}},
         .n_texts = sample->n_texts,
         .n_steps = seen->n_steps,
-        .first = config->first_layer,
     };
     struct bytes text = {0};
     enum status status = choose(&calibration);

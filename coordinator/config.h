@@ -36,6 +36,8 @@ enum { CONFIG_MAX_PARALLEL = 64 };
  * and heads that attend to any. */
 enum trace_shade { TRACE_SHADE_TOKENS, TRACE_SHADE_HEADS };
 
+enum calibrate_by { CALIBRATE_PEAK, CALIBRATE_RECALL, CALIBRATE_MEASURES };
+
 enum bench_format { BENCH_MARKDOWN, BENCH_CSV, BENCH_JSON, BENCH_JSON_LINES };
 
 struct config {
@@ -74,12 +76,13 @@ struct config {
     const char *policy_options; /* "name=value,policy.name=value" */
     enum probe_kind probe;      /* none, recall */
     int32_t probe_every;        /* decode tokens whose N is a multiple of this */
+    int32_t emulate;            /* a layer; -1: none */
 
     /* calibrate */
+    enum calibrate_by by;
     int32_t first_layer; /* of all choices of select layers */
     int32_t max_layers;
-    double within;   /* of the best recall */
-    int32_t emulate; /* a layer; -1: none */
+    double within; /* of the best */
 
     /* run: prompt */
     struct text_list prompts;  /* -p, may be repeated: side by side */

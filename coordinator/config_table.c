@@ -65,6 +65,9 @@ static const struct option_choice probe_choices[] = {{"none", PROBE_NONE}, {"rec
 static const struct option_choice bench_format_choices[] = {
     {"md", BENCH_MARKDOWN}, {"csv", BENCH_CSV}, {"json", BENCH_JSON}, {"jsonl", BENCH_JSON_LINES}, {0}};
 
+static const struct option_choice by_choices[] = {
+    {"peak", CALIBRATE_PEAK}, {"recall", CALIBRATE_RECALL}, {0}};
+
 static const struct option_choice shade_choices[] = {
     {"tokens", TRACE_SHADE_TOKENS}, {"heads", TRACE_SHADE_HEADS}, {0}};
 
@@ -249,6 +252,11 @@ static const struct option options[] = {
      .doc = "probe only decode steps at which N or a multiple of it is cached",
      .commands = RUN | SCORE | EVAL | CALIBRATE, .group = GROUP_POLICY},
 
+    {"by", .kind = OPTION_CHOICE, FIELD(by), .choices = by_choices, .initial = "peak", .metavar = "WHAT",
+     .doc =
+         "what to choose by: recall, the share of dense attention that falls on the set, or peak, 1 less the "
+         "largest share of a token outside",
+     .commands = CALIBRATE, .group = GROUP_POLICY},
     {"first-layer", .kind = OPTION_INT32, FIELD(first_layer), .initial = "2", .max = 65535, .metavar = "I",
      .doc = "the first layer that selects; those before it are dense", .commands = CALIBRATE,
      .group = GROUP_POLICY},
@@ -256,7 +264,7 @@ static const struct option options[] = {
      .max = ENGINE_MAX_SELECT_LAYERS, .metavar = "N", .doc = "try up to so many layers that select",
      .commands = CALIBRATE, .group = GROUP_POLICY},
     {"within", .kind = OPTION_FLOAT, FIELD(within), .initial = "0.005", .max = 1, .metavar = "X",
-     .doc = "recommend the fewest layers whose recall is so near the best", .commands = CALIBRATE,
+     .doc = "recommend the fewest layers that come so near the best", .commands = CALIBRATE,
      .group = GROUP_POLICY},
 
     {"threads", .letter = 't', .kind = OPTION_INT64_RANGES, COUNTED(thread_counts),

@@ -24,9 +24,11 @@ void recall_free(struct recall *recall);
 /* Means over the decode tokens of PROBE_RECALL; NaN where there are none. */
 double recall_of_layer(const struct recall *recall, int32_t layer);
 double recall_of_all_layers(const struct recall *recall);
-double recall_of_sets(const struct recall *recall); /* only where a layer read less than all tokens */
+double recall_of_sets(const struct recall *recall); /* only where a layer read less than all tokens … */
+double recall_peak_of_sets(const struct recall *recall); /* … and the peaks there (worker/probe.h) */
 
-/* As a JSON object: "steps", "layers": [n_layers], "mean" of them, "sets"; null for NaN. */
+/* As a JSON object: "steps"; recalls as "layers": [n_layers], "mean" of them, "sets"; peaks as "peaks":
+ * [n_layers] and "peak", the mean of sets; null for NaN. */
 struct json_t *recall_json(const struct recall *recall); /* NULL: out of memory */
 
 /* For a person, without a newline. */

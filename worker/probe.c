@@ -32,17 +32,17 @@ struct probe {
 
     int32_t n_sets;   /* 1, or n_layers */
     int64_t *n_steps; /* [n_slots] decode tokens looked at */
-    double *sums;     /* [n_slots, n_sets + 1, n_layers, n_heads] recalls, and behind them how often a head
-                       * did not read all tokens */
-    double *taken;    /* [n_sets + 1, n_layers, n_heads] what goes to rank 0 … */
+    double *sums;     /* [n_slots, 2 n_sets + 1, n_layers, n_heads] recalls, peaks, and how often a
+                       * head did not read all tokens */
+    double *taken;    /* [2 n_sets + 1, n_layers, n_heads] what goes to rank 0 … */
     size_t *sizes;    /* [comm_size] … so many bytes from each rank */
-    double *gathered; /* [comm_size, n_sets + 1, n_layers, n_heads of the rank] rank 0 */
-    double *means;    /* [n_sets + 1, n_layers] over all heads, rank 0 */
+    double *gathered; /* [comm_size, 2 n_sets + 1, n_layers, n_heads of the rank] rank 0 */
+    double *means;    /* [2 n_sets + 1, n_layers] over all heads, rank 0 */
     struct step_probe result;
 };
 
 static size_t cells(const struct probe *probe) {
-    return (size_t)(probe->n_sets + 1) * (size_t)probe->n_layers;
+    return (2 * (size_t)probe->n_sets + 1) * (size_t)probe->n_layers;
 }
 
 static enum status take_sums(struct probe *probe, const struct shard_map *map) {
@@ -194,29 +194,52 @@ static void weigh_all(struct probe *probe, int32_t slot, int32_t layer, int64_t 
     }
 }
 
-/* [n_heads] of one set in one layer; set n_sets counts the heads that did not read all. */
-static double *sums_of(const struct probe *probe, int32_t slot, int32_t set, int32_t layer) {
-    const int64_t cell = ((int64_t)slot * (probe->n_sets + 1) + set) * probe->n_layers + layer;
+/* [n_heads] of one layer: row i has the recalls of set i, row n_sets + i its peaks, the last one how often a
+ * head did not read all. */
+static double *sums_of(const struct probe *probe, int32_t slot, int32_t row, int32_t layer) {
+    const int64_t cell = ((int64_t)slot * (2 * probe->n_sets + 1) + row) * probe->n_layers + layer;
     return probe->sums + cell * probe->n_heads;
 }
 
-static double recall(const struct probe *probe, int32_t head, struct kv_set set) {
-    return covered(probe->weights + head * probe->context_length, set) / probe->totals[head];
+/* The largest weight between the set's tokens, which ascend. */
+static float largest_outside(const float *weights, int64_t n_cached, struct kv_set set) {
+    float largest = 0;
+    int64_t begin = set.tokens ? 0 : set.n_tokens;
+    for (int64_t i = 0; begin < n_cached; i++) {
+        const int64_t end = set.tokens && i < set.n_tokens ? set.tokens[i] : n_cached;
+        for (int64_t token = begin; token < end; token++)
+            largest = weights[token] > largest ? weights[token] : largest;
+        begin = end + 1;
+    }
+    return largest;
+}
+
+/* Adds what set number `index`, which lacks some token, covers of a head's attention. */
+static void add_set(const struct probe *probe, int32_t slot, int32_t layer, int64_t n_cached, int32_t head,
+                    int32_t index, struct kv_set set) {
+    const float *weights = probe->weights + head * probe->context_length;
+    const double total = probe->totals[head];
+    sums_of(probe, slot, index, layer)[head] += covered(weights, set) / total;
+    sums_of(probe, slot, probe->n_sets + index, layer)[head] +=
+        1 - (double)largest_outside(weights, n_cached, set) / total;
+    if (index == 0) sums_of(probe, slot, 2 * probe->n_sets, layer)[head] += 1;
 }
 
 /* What the policy had the heads read. Where all of them read everything, nothing needs to be computed. */
 static void look_at_policy(struct probe *probe, const struct kv_policy *policy, int32_t slot, int32_t layer,
                            int64_t n_cached, const float *q) {
-    double *sums = sums_of(probe, slot, 0, layer), *sparse = sums_of(probe, slot, 1, layer);
     int32_t n_sparse = 0;
     for (int32_t head = 0; head < probe->n_heads; head++)
         n_sparse += kv_policy_attended(policy, slot, layer, n_cached, head).n_tokens < n_cached;
     if (n_sparse > 0) weigh_all(probe, slot, layer, n_cached, q);
     for (int32_t head = 0; head < probe->n_heads; head++) {
         const struct kv_set set = kv_policy_attended(policy, slot, layer, n_cached, head);
-        const bool all = set.n_tokens == n_cached;
-        sums[head] += all ? 1 : recall(probe, head, set);
-        sparse[head] += all ? 0 : 1;
+        if (set.n_tokens < n_cached) {
+            add_set(probe, slot, layer, n_cached, head, 0, set);
+            continue;
+        }
+        sums_of(probe, slot, 0, layer)[head] += 1;
+        sums_of(probe, slot, 1, layer)[head] += 1;
     }
 }
 
@@ -226,12 +249,9 @@ static void look_at_choices(struct probe *probe, int32_t slot, int32_t decode, i
     weigh_all(probe, slot, layer, n_cached, q);
     probe_choice_make(probe->choice, decode, layer, n_cached, probe->scores);
 #pragma omp parallel for schedule(dynamic)
-    for (int32_t head = 0; head < probe->n_heads; head++) {
+    for (int32_t head = 0; head < probe->n_heads; head++)
         for (int32_t from = 0; from <= layer; from++)
-            sums_of(probe, slot, from, layer)[head] +=
-                recall(probe, head, probe_choice_set(probe->choice, decode, from));
-        sums_of(probe, slot, probe->n_sets, layer)[head] += 1;
-    }
+            add_set(probe, slot, layer, n_cached, head, from, probe_choice_set(probe->choice, decode, from));
 }
 
 /* A matrix needs sets that are smaller than everything. */
@@ -287,7 +307,8 @@ const struct step_probe *probe_gather(struct probe *probe, int32_t slot) {
         .n_layers = probe->n_layers,
         .n_sets = probe->n_sets,
         .recall = probe->means,
-        .sparse = probe->means + (size_t)probe->n_sets * (size_t)probe->n_layers,
+        .peak = probe->means + (size_t)probe->n_sets * (size_t)probe->n_layers,
+        .sparse = probe->means + 2 * (size_t)probe->n_sets * (size_t)probe->n_layers,
     };
     memset(probe->taken, 0, cells(probe) * (size_t)probe->n_heads * sizeof *probe->taken);
     for (int32_t i = 0; i < probe->n_slots; i++)

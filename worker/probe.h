@@ -1,17 +1,22 @@
 /* worker/probe.h - how much of dense attention a set of tokens covers.
  *
- * The recall of a set, for a query head at a decode token: the share of the softmax over all tokens so far,
- * also those that the policy has evicted, that falls on the set's tokens. Which sets are looked at:
+ * For a query head at a decode token, of the softmax over all tokens so far, those that the policy has
+ * evicted included:
+ *   recall   the share that falls on the set's tokens
+ *   peak     1 less the largest share that falls on one token outside of it: what a head looks up and
+ *            misses counts for more than what it spreads over many
+ * Which sets are looked at:
  *   PROBE_RECALL  what the policy had the head read
- *   PROBE_MATRIX  under the policy full: at each layer, those that lessismore would have chosen at this layer
- * and at every one before; the ranks agree on them as they do for lessismore A probe changes nothing of what
- * is computed. A NULL probe is none: every function does nothing.
+ *   PROBE_MATRIX  under the policy full: at each layer, those that lessismore would have chosen there and
+ *                 at every layer before; the ranks agree on them as they do for lessismore
+ *
+ * A probe changes nothing of what is computed. A NULL probe is none: every function does nothing.
  *
  * Memory:  the keys of all tokens, as the cache holds them but in an array for every slot that never shrinks:
  *          half of what the cache holds under the policy full. Untouched memory costs nothing.
  * Threads: main thread, OpenMP inside; append may run in parallel for different tokens and KV heads.
  * Ranks:   local, but for layer (of PROBE_MATRIX) and gather. What is gathered does not depend on how many
- * there are. */
+ *          there are. */
 #pragma once
 
 #include <stdbool.h>

@@ -22,14 +22,14 @@ score() { # score RANKS PARALLEL OPTION...
 score 1 1 >"$scratch/full" 2>"$scratch/full.err"
 [ "$(cat "$scratch/full.err")" = "recall 1.0000 · by layer 1.0000 1.0000 1.0000 1.0000 1.0000" ] ||
     fail "full: $(cat "$scratch/full.err")"
-[ "$(grep -c '"recall": {"steps": [56]0, "layers": \[1.0, 1.0, 1.0, 1.0, 1.0\], "mean": 1.0, "sets": null}' \
+[ "$(grep -c '"recall": {"steps": [56]0, "layers": \[1.0, 1.0, 1.0, 1.0, 1.0\], "mean": 1.0, "sets": null, "peaks": \[1.0, 1.0, 1.0, 1.0, 1.0\], "peak": null}' \
     "$scratch/full")" = 2 ] || fail "full: $(cut -d'}' -f1 "$scratch/full")"
 sed -n 2p "$scratch/full" |
-    grep -q '"recall": {"steps": 0, "layers": \[null, null, null, null, null\], "mean": null, "sets": null}' ||
+    grep -q '"recall": {"steps": 0, "layers": \[null, null, null, null, null\], "mean": null, "sets": null, "peaks": \[null,' ||
     fail "nothing decoded: $(sed -n 2p "$scratch/full")"
 less=(--policy lessismore --budget 24)
 score 1 1 "${less[@]}" >"$scratch/less" 2>"$scratch/less.err"
-grep -Eq '^recall 0\.[0-9]{4} · where a set was read 0\.[0-9]{4} · by layer 1\.0000 1\.0000 1\.0000 0\.[0-9]{4} 0\.[0-9]{4}$' \
+grep -Eq '^recall 0\.[0-9]{4} · where a set was read 0\.[0-9]{4}, peak 0\.[0-9]{4} · by layer 1\.0000 1\.0000 1\.0000 0\.[0-9]{4} 0\.[0-9]{4}$' \
     "$scratch/less.err" || fail "lessismore: $(cat "$scratch/less.err")"
 for ranks in 2 3 4; do
     score $ranks $((ranks - 1)) "${less[@]}" >"$scratch/out" 2>"$scratch/err"
@@ -43,7 +43,7 @@ sed 's/, "recall": {[^}]*}//' "$scratch/less" | cmp - "$scratch/out" || fail "pr
 
 # An answer's recall; fewer steps with --probe-every.
 "$program" run -m $model -p "Once upon a time" --json -n 20 --probe recall --probe-every 4 "${less[@]}" >"$scratch/out"
-grep -q '"recall": {"steps": 5, "layers": \[1.0, 1.0, 1.0, 1.0, 1.0\], "mean": 1.0, "sets": null}' "$scratch/out" ||
+grep -q '"recall": {"steps": 5, "layers": \[1.0, 1.0, 1.0, 1.0, 1.0\], "mean": 1.0, "sets": null, ' "$scratch/out" ||
     fail "run: $(cat "$scratch/out")"
 
 # Calibrating: the same from all ranks; what it writes is taken, and says what score then measures.
@@ -57,14 +57,15 @@ for ranks in 2 3 4; do
     cmp "$scratch/json" "$scratch/out" || fail "calibrate at $ranks ranks"
 done
 calibrate 2 --first-layer 3 --output "$scratch/layers.yaml" >"$scratch/text"
-grep -q '^\* 1 .* 4 of 5   3$' "$scratch/text" || fail "$(cat "$scratch/text")"
+grep -q '^\* 1  .* 4 of 5   3$' "$scratch/text" || fail "$(cat "$scratch/text")"
 grep -q -- '--select-layers 3$' "$scratch/text" || fail "$(cat "$scratch/text")"
 [ "$(grep -v '^#' "$scratch/layers.yaml")" = "select-layers: [3]" ] || fail "$(cat "$scratch/layers.yaml")"
-recall=$(sed -nE 's/.*what is read covers (0\.[0-9]+) of.*/\1/p' "$scratch/layers.yaml")
+shares=$(sed -nE 's/.*what is read covers (0\.[0-9]+) of dense attention, peak (0\.[0-9]+),/\1, peak \2/p' \
+    "$scratch/layers.yaml")
 sed 's/, "prompt_tokens": 10/, "prompt_tokens": 24/; 2s/]}/], "prompt_tokens": 24}/' "$scratch/in.jsonl" >"$scratch/same.jsonl"
 "$program" score -m $model --config "$scratch/layers.yaml" "${less[@]}" --probe recall --input "$scratch/same.jsonl" \
     2>"$scratch/err" >/dev/null
-grep -q "where a set was read $recall ·" "$scratch/err" || fail "calibrate says $recall, score $(cat "$scratch/err")"
+grep -q "where a set was read $shares ·" "$scratch/err" || fail "calibrate says $shares, score $(cat "$scratch/err")"
 
 # Without a text the model writes one; a prompt of one's own does as well.
 "$program" calibrate -m $model --budget 24 -n 60 --json >"$scratch/out"

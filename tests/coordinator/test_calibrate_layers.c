@@ -14,11 +14,11 @@
 enum { MOST_LAYERS = 10 };
 
 /* A choice as a set of bits, first to last. */
-static struct layer_choice choice_of(uint32_t bits, const struct layer_recalls *recalls) {
+static struct layer_choice choice_of(uint32_t bits, const struct layer_shares *shares) {
     struct layer_choice choice = {0};
-    for (int32_t layer = 0; layer < recalls->n_layers; layer++)
+    for (int32_t layer = 0; layer < shares->n_layers; layer++)
         if (bits >> layer & 1) choice.layers[choice.n++] = layer;
-    layer_choice_judge(recalls, &choice);
+    layer_choice_judge(shares, &choice);
     return choice;
 }
 
@@ -28,13 +28,13 @@ static bool is_earlier(const struct layer_choice *a, const struct layer_choice *
     return false;
 }
 
-static struct layer_choice best_of_all(const struct layer_recalls *recalls, int32_t first, int32_t n) {
-    struct layer_choice best = {.recall = -1};
-    for (uint32_t bits = 0; bits < 1U << recalls->n_layers; bits++) {
+static struct layer_choice best_of_all(const struct layer_shares *shares, int32_t first, int32_t n) {
+    struct layer_choice best = {.mean = -1};
+    for (uint32_t bits = 0; bits < 1U << shares->n_layers; bits++) {
         if (__builtin_popcount(bits) != n || __builtin_ctz(bits) != first) continue;
-        const struct layer_choice choice = choice_of(bits, recalls);
-        if (choice.recall > best.recall + 1e-12 ||
-            (choice.recall > best.recall - 1e-12 && is_earlier(&choice, &best)))
+        const struct layer_choice choice = choice_of(bits, shares);
+        if (choice.mean > best.mean + 1e-12 ||
+            (choice.mean > best.mean - 1e-12 && is_earlier(&choice, &best)))
             best = choice;
     }
     return best;
@@ -42,18 +42,18 @@ static struct layer_choice best_of_all(const struct layer_recalls *recalls, int3
 
 /* Recalls are multiples of 1/steps: coarse ones tie often. */
 static void expect_best(uint64_t seed, int32_t n_layers, int32_t steps) {
-    double recall[MOST_LAYERS * MOST_LAYERS];
+    double share[MOST_LAYERS * MOST_LAYERS];
     for (int32_t i = 0; i < n_layers * n_layers; i++)
-        recall[i] = floor(rng_uniform(seed, 1, (uint64_t)i) * steps) / steps;
-    const struct layer_recalls recalls = {n_layers, recall};
+        share[i] = floor(rng_uniform(seed, 1, (uint64_t)i) * steps) / steps;
+    const struct layer_shares shares = {n_layers, share};
     for (int32_t first = 0; first < n_layers; first++)
         for (int32_t n = 1; first + n <= n_layers; n++) {
             struct layer_choice choice;
-            assert_int_equal(layer_choice_best(&recalls, first, n, &choice), STATUS_OK);
-            const struct layer_choice expected = best_of_all(&recalls, first, n);
+            assert_int_equal(layer_choice_best(&shares, first, n, &choice), STATUS_OK);
+            const struct layer_choice expected = best_of_all(&shares, first, n);
             assert_int_equal(choice.n, n);
             assert_memory_equal(choice.layers, expected.layers, (size_t)n * sizeof *choice.layers);
-            assert_true(fabs(choice.recall - expected.recall) < 1e-12);
+            assert_true(fabs(choice.mean - expected.mean) < 1e-12);
         }
 }
 
@@ -68,14 +68,14 @@ static void test_best(void **state) {
 /* Layers 0 and 1 are dense, 2 selects, 3 reads 0.5, 4 selects, 5 and 6 read 0.75 and 0.25. */
 static void test_figures(void **state) {
     (void)state;
-    double recall[7 * 7] = {0};
-    recall[2 * 7 + 3] = 0.5;
-    recall[4 * 7 + 5] = 0.75;
-    recall[4 * 7 + 6] = 0.25;
-    const struct layer_recalls recalls = {7, recall};
+    double share[7 * 7] = {0};
+    share[2 * 7 + 3] = 0.5;
+    share[4 * 7 + 5] = 0.75;
+    share[4 * 7 + 6] = 0.25;
+    const struct layer_shares shares = {7, share};
     struct layer_choice choice = {.n = 2, .layers = {2, 4}};
-    layer_choice_judge(&recalls, &choice);
-    assert_true(choice.recall == 0.5);
+    layer_choice_judge(&shares, &choice);
+    assert_true(choice.mean == 0.5);
     assert_int_equal(choice.n_dense, 4);
     assert_int_equal(choice.worst_layer, 6);
     assert_true(choice.worst == 0.25);
@@ -84,11 +84,11 @@ static void test_figures(void **state) {
 /* Nobody reads: nothing is lost. */
 static void test_all_dense(void **state) {
     (void)state;
-    const double recall[4] = {0.5, 0.5, 0, 0.5};
-    const struct layer_recalls recalls = {2, recall};
+    const double share[4] = {0.5, 0.5, 0, 0.5};
+    const struct layer_shares shares = {2, share};
     struct layer_choice choice = {.n = 1, .layers = {1}};
-    layer_choice_judge(&recalls, &choice);
-    assert_true(choice.recall == 1);
+    layer_choice_judge(&shares, &choice);
+    assert_true(choice.mean == 1);
     assert_int_equal(choice.n_dense, 2);
     assert_int_equal(choice.worst_layer, -1);
 }

@@ -24,16 +24,23 @@ static double weight_of(int32_t kv_head, int64_t token) {
     return 1 + (double)(token * (kv_head + 3) % 11);
 }
 
+struct shares {
+    double recall, peak;
+};
+
 /* A head whose query is turned has the inverse weights. */
-static double expected_recall(int32_t head) {
-    double sum = 0, total = 0;
+static struct shares expected_shares(int32_t head) {
+    double sum = 0, total = 0, lost = 0;
     for (int64_t token = 0; token < TOKENS; token++) {
         const double weight = weight_of(head / GROUP, token);
         const double held = head % GROUP ? 1 / weight : weight;
         total += held;
-        if (token < SINKS + MIDDLE || token == TOKENS - 1) sum += held;
+        if (token < SINKS + MIDDLE || token == TOKENS - 1)
+            sum += held;
+        else
+            lost = fmax(lost, held);
     }
-    return sum / total;
+    return (struct shares){sum / total, 1 - lost / total};
 }
 
 static void append_keys(struct probe *probe, struct kv_cache *cache, int32_t first_kv_head, int32_t n) {
@@ -109,13 +116,16 @@ static void check_known_weights(struct comm *comm) {
     look(probe, policy, n_heads);
     const struct step_probe *seen = probe_gather(probe, 0);
     if (comm_rank(comm) == 0) {
-        double expected = 0;
-        for (int32_t head = 0; head < HEADS; head++)
-            expected += expected_recall(head) / HEADS;
+        struct shares expected = {0};
+        for (int32_t head = 0; head < HEADS; head++) {
+            expected.recall += expected_shares(head).recall / HEADS;
+            expected.peak += expected_shares(head).peak / HEADS;
+        }
         CHECK(seen->n_steps == 1 && seen->n_layers == LAYERS && seen->n_sets == 1);
-        CHECK(seen->recall[0] == 1 && seen->sparse[0] == 0);
-        CHECK(fabs(seen->recall[1] - expected) < 1e-6 && seen->sparse[1] == 1);
-        CHECK(expected > 0.2 && expected < 0.4);
+        CHECK(seen->recall[0] == 1 && seen->peak[0] == 1 && seen->sparse[0] == 0);
+        CHECK(fabs(seen->recall[1] - expected.recall) < 1e-6 && seen->sparse[1] == 1);
+        CHECK(fabs(seen->peak[1] - expected.peak) < 1e-6);
+        CHECK(expected.recall > 0.2 && expected.recall < 0.4 && expected.peak > 0.8 && expected.peak < 0.98);
     }
     probe_destroy(probe);
     kv_policy_destroy(policy);
@@ -149,7 +159,7 @@ static void step_both(const struct engine *engine, int64_t position, int32_t n_t
 
 struct seen {
     int64_t n_steps;
-    double recall[MODEL_LAYERS][MODEL_LAYERS], sparse[MODEL_LAYERS];
+    double recall[MODEL_LAYERS][MODEL_LAYERS], peak[MODEL_LAYERS][MODEL_LAYERS], sparse[MODEL_LAYERS];
 };
 
 static struct seen ask(const struct engine *engine, int32_t slot) {
@@ -158,6 +168,7 @@ static struct seen ask(const struct engine *engine, int32_t slot) {
     CHECK(probe->n_layers == MODEL_LAYERS && (probe->n_sets == 1 || probe->n_sets == MODEL_LAYERS));
     struct seen seen = {.n_steps = probe->n_steps};
     memcpy(seen.recall, probe->recall, (size_t)probe->n_sets * MODEL_LAYERS * sizeof *probe->recall);
+    memcpy(seen.peak, probe->peak, (size_t)probe->n_sets * MODEL_LAYERS * sizeof *probe->peak);
     memcpy(seen.sparse, probe->sparse, sizeof seen.sparse);
     return seen;
 }
@@ -223,6 +234,7 @@ static void check_matrix(struct comm *comm, int32_t every) {
             CHECK(covered > 0 && covered < DECODED / every &&
                   seen[slot].sparse[layer + 1] == DECODED / every);
             CHECK(covered == matrix[slot].recall[layer][layer + 1]);
+            CHECK(seen[slot].peak[0][layer + 1] == matrix[slot].peak[layer][layer + 1]);
             CHECK(matrix[slot].recall[layer + 1][layer] == 0);
         }
     }
