@@ -112,10 +112,9 @@ struct rank_report {
 
 /* What one slot's sequence costs. */
 struct slot_report {
-    int64_t kv_bytes; /* of pages in use */
-    /* Tokens whose values its decode steps have read since the slot was freed, summed over layers and query
-     * heads. */
-    int64_t attended_tokens;
+    int64_t kv_bytes;        /* of pages in use */
+    int64_t n_decoded;       /* decode steps since the slot was freed … */
+    int64_t attended_tokens; /* … and tokens whose values they read, summed over layers and query heads */
 };
 
 /* How much of dense attention sets of tokens cover (engine_config.probe): sums over n_steps decode tokens of

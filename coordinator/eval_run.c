@@ -95,7 +95,9 @@ static enum status note_step(struct eval_job *job, double seconds) {
     for (int32_t i = 0; i < job->n_samples; i++)
         n_tokens += eval_sample_new_tokens(job->samples[i]);
     for (int32_t i = 0; i < job->n_samples; i++) {
-        const double share = (double)eval_sample_new_tokens(job->samples[i]) / (double)n_tokens;
+        const double share = n_tokens > 0 /* else a correction is under way */
+                                 ? (double)eval_sample_new_tokens(job->samples[i]) / (double)n_tokens
+                                 : 1.0 / job->n_samples;
         wanted[i] = eval_sample_note_step(job->samples[i], seconds * share);
         any = any || wanted[i];
     }

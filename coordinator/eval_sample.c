@@ -18,10 +18,10 @@ struct eval_sample {
     struct eval_record record;
     size_t series_capacity;
     double began;
-    int32_t n_computed; /* tokens that were computed before the last step */
+    int32_t n_computed; /* tokens that have been computed; a correction does not take them back */
     int32_t n_at_point; /* … when the last point was made */
     double share_at_point;
-    int64_t attended_tokens; /* as the slot says */
+    struct slot_report slot; /* as it was last said */
 };
 
 uint64_t eval_sample_seed(uint64_t seed, int64_t problem, int64_t sample) {
@@ -103,13 +103,14 @@ int32_t eval_sample_generated(const struct eval_sample *sample) {
 }
 
 int32_t eval_sample_new_tokens(const struct eval_sample *sample) {
-    return generation_view(sample->generation).n_computed - sample->n_computed;
+    const int32_t n_computed = generation_view(sample->generation).n_computed;
+    return n_computed > sample->n_computed ? n_computed - sample->n_computed : 0;
 }
 
 bool eval_sample_note_step(struct eval_sample *sample, double share_seconds) {
     const struct generation_view view = generation_view(sample->generation);
     const bool moved = view.n_computed > sample->n_computed;
-    sample->n_computed = view.n_computed;
+    if (moved) sample->n_computed = view.n_computed;
     sample->record.share_seconds += share_seconds;
     if (!moved || view.n_computed < view.n_prompt) return false;
     return view.n_computed == view.n_prompt || view.n_computed % EVAL_POINT_TOKENS == 0 ||
@@ -140,17 +141,18 @@ static enum status add_point(struct eval_sample *sample, int64_t kv_bytes) {
 enum status eval_sample_note_slot(struct eval_sample *sample, const struct slot_report *slot) {
     struct eval_record *record = &sample->record;
     record->kv_bytes = larger_i64(record->kv_bytes, slot->kv_bytes);
-    sample->attended_tokens = slot->attended_tokens;
+    sample->slot = *slot;
     const bool first = record->n_series == 0;
     return first || sample->n_computed % EVAL_POINT_TOKENS == 0 ? add_point(sample, slot->kv_bytes)
                                                                 : STATUS_OK;
 }
 
 /* Of one query head in one layer. */
-static double mean_attended(const struct eval_sample *sample, int32_t n_steps) {
+static double mean_attended(const struct eval_sample *sample) {
     const struct model_spec *spec = model_file_spec(sample->session->model);
-    if (n_steps == 0) return -1;
-    return (double)sample->attended_tokens / n_steps / spec->n_layers / spec->n_heads;
+    if (sample->slot.n_decoded == 0) return -1;
+    return (double)sample->slot.attended_tokens / (double)sample->slot.n_decoded / spec->n_layers /
+           spec->n_heads;
 }
 
 static enum status judge(struct eval_sample *sample, const struct generation_view *view) {
@@ -181,7 +183,7 @@ enum status eval_sample_record(struct eval_sample *sample, const struct eval_rec
     const struct generation_view view = generation_view(sample->generation);
     record->n_prompt = view.n_prompt;
     record->n_generated = view.n_generated;
-    record->attended = mean_attended(sample, view.n_computed - view.n_prompt);
+    record->attended = mean_attended(sample);
     record->seconds = timer_seconds() - sample->began;
     TRY(copy_text(finish_reason_name(generation_finish_reason(sample->generation)), &record->finish));
     TRY(judge(sample, &view));

@@ -30,12 +30,14 @@ void slot_reports_count(struct slot_reports *reports, const struct kv_policy *po
                         const struct batch *batch, int32_t layer, int32_t n_heads_local) {
     for (int32_t d = 0; d < batch->n_decodes; d++) {
         const struct batch_block *block = &batch->blocks[batch->decodes[d]];
+        reports->local[block->slot].n_decoded += layer == 0;
         for (int32_t head = 0; head < n_heads_local; head++)
             reports->local[block->slot].attended_tokens +=
                 kv_policy_attended(policy, block->slot, layer, block->first_position + 1, head).n_tokens;
     }
 }
 
+/* All ranks take the same steps. */
 static void add(struct slot_report *sum, const struct slot_report *part) {
     sum->kv_bytes += part->kv_bytes;
     sum->attended_tokens += part->attended_tokens;

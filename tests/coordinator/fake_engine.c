@@ -147,7 +147,8 @@ static enum status report(void *self, const struct rank_report **reports_out) {
 static enum status report_slots(void *self, const struct slot_report **reports_out) {
     struct fake_engine *fake = self;
     for (int32_t slot = 0; slot < FAKE_SLOTS; slot++)
-        fake->slot_reports[slot] = (struct slot_report){10 * fake->n_tokens[slot], 2 * fake->n_tokens[slot]};
+        fake->slot_reports[slot] = (struct slot_report){.kv_bytes = 10 * fake->n_tokens[slot],
+                                                        .attended_tokens = 2 * fake->n_tokens[slot]};
     fake->number++;
     *reports_out = fake->slot_reports;
     return STATUS_OK;

@@ -62,13 +62,14 @@ static void expect_nothing_read(const struct engine *engine) {
 }
 
 /* All slots' pages, and what the decode steps of slot 0 read since it was filled. */
-static void check_slots(const struct engine *engine, int64_t attended) {
+static void check_slots(const struct engine *engine, int64_t n_decoded, int64_t attended) {
     const struct totals totals = take_totals(engine);
     const struct slot_report *slots;
     CHECK(engine->report_slots(engine->self, &slots) == STATUS_OK);
     CHECK(slots[0].kv_bytes >= 2L * LAYERS * KV_HEADS * ROW_BYTES * DEPTH);
     int64_t kv_bytes = 0;
     for (int32_t slot = 0; slot < engine->limits.max_slots; slot++) {
+        CHECK(slots[slot].n_decoded == (slot == 0 ? n_decoded : 0));
         CHECK(slots[slot].attended_tokens == (slot == 0 ? attended : 0));
         kv_bytes += slots[slot].kv_bytes;
     }
@@ -89,13 +90,13 @@ static void check_fill(const struct engine *engine, bool sparse) {
     const int64_t n_dense = sparse ? 3 : LAYERS;
     const int64_t tokens_read = n_dense * (DEPTH + 1) + (LAYERS - n_dense) * BUDGET;
     CHECK(decoded.kv_read == 2 * tokens_read * KV_HEADS * ROW_BYTES);
-    check_slots(engine, tokens_read * HEADS);
+    check_slots(engine, 1, tokens_read * HEADS);
     CHECK(decoded.weights_read == expected_weights(engine->n_ranks) + engine->n_ranks * HIDDEN * 4);
     expect_nothing_read(engine);
 
     /* The same seed, the same bits; another, others. */
     CHECK(engine->fill_kv(engine->self, fill) == STATUS_OK);
-    check_slots(engine, 0);
+    check_slots(engine, 0, 0);
     CHECK(decode_at(engine, DEPTH) == logit);
     CHECK(engine->fill_kv(engine->self, (struct step_fill){0, DEPTH, 4}) == STATUS_OK);
     CHECK(decode_at(engine, DEPTH) != logit);
