@@ -96,12 +96,24 @@ static enum status run_with_model(struct comm *comm, const struct config *config
     return comm_agree(comm, status);
 }
 
+/* The last of many engines must not be the first to fail. */
+static enum status check_engines(const struct config *config, int32_t n_engines) {
+    for (int32_t i = 0; i < n_engines; i++) {
+        struct engine_config engine;
+        TRY(command_engine_config(config, i, &engine));
+        TRY(worker_check(&engine));
+    }
+    return STATUS_OK;
+}
+
 static enum status plan_start(enum status parsed, const struct config *config, struct start *start) {
     TRY(parsed);
     start->verbosity = config->verbosity;
     if (config->help || config->version) return STATUS_OK;
     start->n_engines = command_engines(config);
-    return start->n_engines > 0 ? command_check(config) : STATUS_OK;
+    if (start->n_engines == 0) return STATUS_OK;
+    TRY(command_check(config));
+    return check_engines(config, start->n_engines);
 }
 
 /* `parsed` is what became of the arguments, which count on rank 0 only. */

@@ -50,6 +50,10 @@ static const struct kv_policy_vtable *find_policy(const char *name) {
     return NULL;
 }
 
+enum status kv_policy_check_name(const char *name) {
+    return find_policy(name) ? STATUS_OK : unknown_policy(name);
+}
+
 /* What the model loader and the shard map already made sure of. */
 static void check_shape(const struct kv_policy_config *config) {
     CHECK(config->n_slots > 0 && config->n_layers > 0 && config->head_dim > 0);
@@ -84,8 +88,8 @@ static enum status create_state(const struct kv_policy_config *config, struct kv
 
 enum status kv_policy_create(const struct kv_policy_config *config, struct kv_policy **policy_out) {
     check_shape(config);
+    TRY(kv_policy_check_name(config->name));
     const struct kv_policy_vtable *vtable = find_policy(config->name);
-    if (!vtable) return unknown_policy(config->name);
     struct kv_policy *policy = calloc(1, sizeof *policy);
     if (!policy) return FAIL(STATUS_NO_MEMORY, "out of memory for the policy");
     *policy = (struct kv_policy){.vtable = vtable,

@@ -98,6 +98,9 @@ struct kv_partial {
 NODISCARD enum status kv_policy_create(const struct kv_policy_config *config, struct kv_policy **policy_out);
 void kv_policy_destroy(struct kv_policy *policy); /* NULL is allowed */
 
+/* Is there a policy of this name? What create says first, without making one. */
+NODISCARD enum status kv_policy_check_name(const char *name);
+
 /* Tokens first … first + n - 1 of the slot's sequence come next: they get rows in the cache. decode: one
  * token, which follows the policy. As kv_cache_reserve in what it returns. */
 NODISCARD enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, int64_t first, int64_t n,

@@ -317,6 +317,10 @@ static enum status set_up(struct worker *worker) {
     return comm_agree(comm, step_channel_create(comm, worker->limits, &worker->channel));
 }
 
+enum status worker_check(const struct engine_config *config) {
+    return kv_policy_check_name(config->policy);
+}
+
 enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {
     struct worker *worker = calloc(1, sizeof *worker);
     const enum status allocated = worker ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for a worker");

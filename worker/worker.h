@@ -12,6 +12,9 @@
 
 struct worker;
 
+/* Local. What can be seen to be wrong before a model is loaded: a policy that does not exist. */
+NODISCARD enum status worker_check(const struct engine_config *config);
+
 /* Opens the model, deals it, loads this rank's share. `config` is the same on all ranks (broadcast it
  * first). Any rank's failure is everybody's, with the same sentence. */
 NODISCARD enum status worker_create(struct comm *comm, const struct engine_config *config,
