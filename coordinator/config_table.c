@@ -211,7 +211,7 @@ static const struct option options[] = {
      .metavar = "NAME",
      .doc =
          "which cached tokens a decode step reads: full (all of them), lessismore (one set that all "
-         "heads of all ranks agree on), delta (one set of pages), h2o (the most attended and newest of each KV head), rkv (what is attended to and not repeated), refresh (K tokens until the queries change), sparsemax and sparsemax-select (as many as sparsemax gives weight)",
+         "heads of all ranks agree on), delta (one set of pages), h2o (the most attended and newest of each KV head), rkv (what is attended to and not repeated), refresh (K tokens until the queries change), sparsemax and sparsemax-select (as many as sparsemax gives weight), tactic (clusters that hold a share of the attention), multipole (the best clusters exactly, the others by their centres), emulate (full, with --emulate 1)",
      .commands = ENGINE, .group = GROUP_POLICY},
     {"budget", .kind = OPTION_INT64_RANGES, COUNTED(budgets), .capacity = MOST_OF_A_LIST, .initial = "2048",
      .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "K",

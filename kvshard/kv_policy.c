@@ -22,6 +22,8 @@ static const struct kv_policy_vtable *const policies[] = {
     &kv_policy_tidal,
     &kv_policy_sparsemax,
     &kv_policy_sparsemax_select,
+    &kv_policy_tactic,
+    &kv_policy_multipole,
     &kv_policy_emulate,
 };
 

@@ -45,7 +45,8 @@ struct kv_policy_vtable {
     /* Query heads of one KV head may have different lists: their scores cannot be replaced. */
     bool lists_per_head;
 
-    /* Of a step of N > dense_below; all others are KV_ATTEND_ALL and call no further hook. NULL: so are these. */
+    /* Of a step of N > dense_below; all others are KV_ATTEND_ALL and call no further hook.
+     * NULL: so are these. */
     enum kv_attention (*layer)(const void *state, int32_t slot, int32_t layer, int64_t n_cached);
 
     /* The hooks of the enum's bits; NULL where layer never sets the bit. */
@@ -78,3 +79,5 @@ extern const struct kv_policy_vtable kv_policy_raas;
 extern const struct kv_policy_vtable kv_policy_tidal;
 extern const struct kv_policy_vtable kv_policy_sparsemax;
 extern const struct kv_policy_vtable kv_policy_sparsemax_select;
+extern const struct kv_policy_vtable kv_policy_tactic;
+extern const struct kv_policy_vtable kv_policy_multipole;

@@ -20,6 +20,7 @@
 
 #include "kvshard/head_lists_impl.h"
 #include "kvshard/kv_policy_impl.h"
+#include "kvshard/token_marks_impl.h"
 
 enum { TEMPERATURE, FIRST_LAYER };
 
@@ -37,10 +38,10 @@ struct threshold {
 };
 
 struct scratch {
-    uint32_t *words;              /* [context_length] scores, smaller is better */
-    int32_t *near;                /* [context_length] tokens that may have weight */
-    double *z;                    /* [context_length] of these */
-    uint64_t *in_support;         /* [context_length / 64] a bit for each token, clear between calls */
+    uint32_t *words; /* [context_length] scores, smaller is better */
+    int32_t *near;   /* [context_length] tokens that may have weight */
+    double *z;       /* [context_length] of these */
+    struct token_marks in_support;
     struct threshold *thresholds; /* [g] */
 };
 
@@ -58,7 +59,7 @@ static enum status create_scratch(const struct kv_policy_config *config, struct 
     TRY(ARENA_TAKE(memory, n, &scratch->words));
     TRY(ARENA_TAKE(memory, n, &scratch->near));
     TRY(ARENA_TAKE(memory, n, &scratch->z));
-    TRY(ARENA_TAKE(memory, n / 64 + 1, &scratch->in_support));
+    TRY(token_marks_create(memory, config->context_length, &scratch->in_support));
     return ARENA_TAKE(memory, (size_t)group, &scratch->thresholds);
 }
 
@@ -145,32 +146,19 @@ static void find_support(const struct sparsemax *policy, const float *scores, in
     for (int64_t i = 0; i < n_near; i++)
         scratch->z[i] = below_max(policy, scores[scratch->near[i]], max);
     threshold->tau = solve_tau(scratch->z, n_near);
-    for (int64_t i = 0; i < n_near; i++) {
-        const uint32_t token = (uint32_t)scratch->near[i];
-        if (weight_of(policy, scores[token], threshold) > 0)
-            scratch->in_support[token / 64] |= (uint64_t)1 << token % 64;
-    }
+    for (int64_t i = 0; i < n_near; i++)
+        if (weight_of(policy, scores[scratch->near[i]], threshold) > 0)
+            mark_token(&scratch->in_support, scratch->near[i]);
 }
 
-/* The marked tokens, ascending, and the marks are gone. None: the current token, which is what a head without
- * any number among its scores attends to. */
-static int64_t take_marked(uint64_t *marks, int64_t n_cached, int32_t *tokens_out) {
-    int64_t n = 0;
-    for (int64_t word = 0; word < (n_cached + 63) / 64; word++) {
-        for (uint64_t left = marks[word]; left; left &= left - 1)
-            tokens_out[n++] = (int32_t)(word * 64 + __builtin_ctzll(left));
-        marks[word] = 0;
-    }
-    if (n == 0) tokens_out[n++] = (int32_t)n_cached - 1;
-    return n;
-}
-
-/* Finds the union of the supports of the KV head's query heads: entries_out, and what `attended` tells. */
+/* Finds the union of the supports of the KV head's query heads: entries_out, and what `attended` tells. It is
+ * the current token where no head has any number among its scores. */
 static int64_t find_union(const struct sparsemax *policy, const struct scratch *scratch, int64_t n_cached,
                           const float *scores, int64_t stride, struct head_list *list, int32_t *entries_out) {
     for (int32_t head = 0; head < policy->group; head++)
         find_support(policy, scores + head * stride, n_cached, scratch, &scratch->thresholds[head]);
-    list->n = take_marked(scratch->in_support, n_cached, entries_out);
+    list->n = take_marked(&scratch->in_support, n_cached, entries_out);
+    if (list->n == 0) entries_out[list->n++] = (int32_t)n_cached - 1;
     memcpy(list->tokens, entries_out, (size_t)list->n * sizeof *entries_out);
     return list->n;
 }
