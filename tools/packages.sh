@@ -10,9 +10,13 @@ build_packages=(
     libpcre2-dev libutf8proc-dev                # tokenizers
 )
 
+plot_packages=(
+    gnuplot-nox                                 # pictures of caucus eval
+)
+
 # shellcheck disable=SC2034 # read by tools/test
 test_packages=(
-    "${build_packages[@]}"
+    "${build_packages[@]}" "${plot_packages[@]}"
     libcmocka-dev                               # unit tests
     clang libomp-dev libclang-rt-14-dev         # the second compiler, and libFuzzer
     clang-format shellcheck                     # style

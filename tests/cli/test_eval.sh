@@ -114,6 +114,10 @@ refuses "--results must be a file: it is what eval goes on from" \
     eval -m none --problems tests/data/eval/lemma.jsonl --results -
 refuses "--policy: 'a,,b' is no list of policies" \
     eval -m none --problems tests/data/eval/lemma.jsonl --results r --policy a,,b
+"$program" eval "${options[@]}" --problems tests/data/eval/lemma.jsonl --policy full,questt --results "$scratch/none" \
+    2>"$scratch/err" && fail "an unknown policy is taken"
+grep -q "^caucus: unknown policy 'questt': choose one of full, lessismore" "$scratch/err" || fail "$(cat "$scratch/err")"
+[ ! -e "$scratch/none" ] || fail "results of an unknown policy were begun"
 refuses_together "$results was begun with max-tokens 130, not -1; choose another --results" \
     eval -m models/lemma --problems tests/data/eval/lemma.jsonl --results "$results"
 refuses "$results was begun with another problem 0 than tests/data/eval/gsm8k.jsonl:1; choose another --results" \
