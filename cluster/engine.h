@@ -51,6 +51,7 @@ struct engine_config {
     int32_t n_select_layers; /* 0: the model's default */
     int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
     int64_t dense_below;                     /* decode steps of at most so many tokens are dense */
+    bool corrects;                           /* decoded tokens will come again, to be read densely */
     bool emulates;                           /* layers behind emulate_layer … */
     int32_t emulate_layer;                   /* … attend more to what it attended to */
     char policy_options[ENGINE_OPTIONS_MAX]; /* "name=value,…" */

@@ -204,6 +204,7 @@ enum status command_score(const struct config *config, const struct engine *engi
         .context = {.model = config->model,
                     .context_length = engine->limits.context_length,
                     .vocab_size = engine->limits.vocab_size,
+                    .correct_every = config->correct_every,
                     .logits_positions = config->logits_positions,
                     .n_logits_positions = config->n_logits_positions},
     };

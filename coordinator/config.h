@@ -73,6 +73,7 @@ struct config {
     int32_t select_layers[ENGINE_MAX_SELECT_LAYERS];
     int32_t n_select_layers; /* 0: the model's default */
     int64_t dense_below;
+    int32_t correct_every;      /* decoded tokens that are computed again, densely; 0: none */
     const char *policy_options; /* "name=value,policy.name=value" */
     enum probe_kind probe;      /* none, recall */
     int32_t probe_every;        /* decode tokens whose N is a multiple of this */

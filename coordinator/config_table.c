@@ -209,9 +209,14 @@ static const struct option options[] = {
 
     {"policy", .kind = OPTION_TEXT, FIELD(policy), .initial = "full", .min = 1, .max = 1023,
      .metavar = "NAME",
-     .doc =
-         "which cached tokens a decode step reads: full (all of them), lessismore (one set that all "
-         "heads of all ranks agree on), delta (one set of pages), h2o (the most attended and newest of each KV head), rkv (what is attended to and not repeated), refresh (K tokens until the queries change), sparsemax and sparsemax-select (as many as sparsemax gives weight), tactic (clusters that hold a share of the attention), multipole (the best clusters exactly, the others by their centres), emulate (full, with --emulate 1)",
+     .doc = "which cached tokens a decode step reads: full (all of them), lessismore (one set that all heads "
+            "of all ranks agree on), tidal (K tokens for each query head), quest (pages whose keys promise "
+            "most), raas (pages that were of use lately), streaming (the first and the newest tokens), delta "
+            "(one set of pages), h2o (the most attended and newest of each KV head), rkv (what is attended to"
+            " and not repeated), refresh (K tokens until the queries change), sparsemax and sparsemax-select "
+            "(as many as sparsemax gives weight), tactic (clusters that hold a share of the attention), "
+            "multipole (the best clusters exactly, the others by their centres), emulate (full, with "
+            "--emulate 1)",
      .commands = ENGINE, .group = GROUP_POLICY},
     {"budget", .kind = OPTION_INT64_RANGES, COUNTED(budgets), .capacity = MOST_OF_A_LIST, .initial = "2048",
      .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "K",
@@ -231,6 +236,12 @@ static const struct option options[] = {
     {"dense-below", .kind = OPTION_INT64, FIELD(dense_below), .initial = "0", .max = MAX_TOKEN_COUNT,
      .metavar = "N", .doc = "attend to all tokens while there are at most so many", .commands = ENGINE,
      .group = GROUP_POLICY},
+    {"correct-every", .kind = OPTION_INT32, FIELD(correct_every), .initial = "0", .initial_doc = "never",
+     .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "T",
+     .doc =
+         "compute T tokens that a sparse policy decoded again, densely, and keep their new keys and values; "
+         "with any policy that evicts nothing",
+     .commands = RUN | SCORE | EVAL, .group = GROUP_POLICY},
     {"emulate", .kind = OPTION_INT32, FIELD(emulate), .initial = "-1", .initial_doc = "no layer", .min = 0,
      .max = 65535, .metavar = "LAYER",
      .doc = "the layers behind this one attend more to what it attended to; goes with any policy",

@@ -64,8 +64,8 @@ static enum status print_option(const struct option *option, const struct config
 
 /* Those that a policy may look at; `full` does nothing but emulate. */
 static enum status print_options(const struct config *config, bool full, struct bytes *text) {
-    static const char *const names[] = {"emulate",       "recent-ratio", "sinks",
-                                        "select-layers", "dense-below",  "policy-options"};
+    static const char *const names[] = {"emulate",     "recent-ratio",  "sinks",         "select-layers",
+                                        "dense-below", "correct-every", "policy-options"};
     const size_t n = full ? 1 : sizeof names / sizeof *names;
     struct config defaults = {0};
     struct options *options;

@@ -215,6 +215,7 @@ enum status generation_create(const struct generation_options *options, const st
                      .n_candidates = (int32_t)larger_i64(wanted, options->n_logprobs),
                      .n_prompt = (int32_t)prompt->n,
                      .n_planned = n_cached,
+                     .correct_every = options->correct_every,
                      .n_filled = options->n_filled,
                      .fill_seed = options->sampler.seed},
         .options = *options,

@@ -31,6 +31,7 @@ struct generation_options generation_options_from(const struct config *config,
         .sampler = sampler_from(config, model),
         .max_tokens = config->max_tokens,
         .n_filled = config->fill_kv,
+        .correct_every = config->correct_every,
         .stop = config->stop,
         .n_logprobs = config->logprobs,
     };

@@ -19,15 +19,29 @@ struct scheduler {
     struct scheduler_totals totals;
 };
 
+/* Tokens that are read in chunks: the prompt, and what is corrected. */
+static int32_t tokens_read(const struct sequence *sequence) {
+    return sequence->n_prompt + sequence->n_corrected;
+}
+
 static bool decodes(const struct sequence *sequence) {
-    return sequence->n_planned >= sequence->n_prompt;
+    return sequence->n_planned >= tokens_read(sequence);
+}
+
+/* When the next token would be the last of correct_every, it is read together with those decoded before it:
+ * their keys and values are stored anew, and no step is lost. */
+static void correct_if_due(struct sequence *sequence) {
+    const int32_t n_decoded = sequence->n_planned - tokens_read(sequence);
+    if (sequence->correct_every == 0 || n_decoded < sequence->correct_every - 1) return;
+    sequence->n_planned -= n_decoded;
+    sequence->n_corrected += sequence->correct_every;
 }
 
 void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_t room,
                         struct step_span *span_out) {
     const int32_t first = sequence->n_planned;
     const bool decode = decodes(sequence);
-    const int32_t left = decode ? 1 : sequence->n_prompt - first;
+    const int32_t left = decode ? 1 : tokens_read(sequence) - first;
     span_out->phase = decode ? SPAN_DECODE : SPAN_PREFILL;
     span_out->first_position = sequence->n_filled + first;
     span_out->n_tokens = (int32_t)smaller_i64(left, room);
@@ -116,6 +130,8 @@ static int32_t plan_sequences(struct scheduler *scheduler, bool decoding, int32_
 
 static struct step_plan make_plan(struct scheduler *scheduler) {
     scheduler->n_planned = 0;
+    for (int32_t slot = 0; slot < scheduler->engine->limits.max_slots; slot++)
+        if (scheduler->slots[slot]) correct_if_due(scheduler->slots[slot]);
     const int32_t room = plan_sequences(scheduler, true, scheduler->engine->limits.max_tokens);
     plan_sequences(scheduler, false, room);
     int64_t n_candidates = 1;
@@ -136,11 +152,13 @@ static void count_step(struct scheduler *scheduler, const struct step_result *re
     int64_t prefill = 0, decode = 0;
     for (int32_t i = 0; i < scheduler->n_planned; i++) {
         const struct step_span *span = &scheduler->spans[i];
-        if (span->phase == SPAN_PREFILL) {
+        const struct sequence *sequence = scheduler->planned[i];
+        if (sequence->n_planned - span->n_tokens < sequence->n_prompt) {
             prefill += span->n_tokens;
             continue;
         }
-        decode++;
+        decode += decodes(sequence); /* a correction gives one new token, with its last chunk */
+        if (span->phase == SPAN_PREFILL) continue;
         totals->cached_tokens = span->first_position + 1;
         totals->attended_tokens = result->attended_tokens;
     }

@@ -33,6 +33,9 @@ struct sequence {
     int32_t n_prompt;     /* tokens read in chunks; those that follow are decoded one by one */
     int32_t n_planned;    /* tokens given to the engine so far, or in the slot from before */
 
+    int32_t correct_every; /* so many tokens that were decoded are computed again as a prompt is; 0: none … */
+    int32_t n_corrected;   /* … of those behind the prompt so far, a correction under way included */
+
     int32_t slot; /* where it lives, from scheduler_add on */
 
     int64_t n_filled;   /* random keys and values that come before all of these; 0: none … */
@@ -46,7 +49,7 @@ void sequence_next_span(struct sequence *sequence, const int32_t *tokens, int32_
 
 struct scheduler_totals {
     double prefill_seconds; /* steps that read prompts, decode tokens beside them included */
-    double decode_seconds;  /* steps of decode tokens only */
+    double decode_seconds;  /* steps of decode tokens only, and of corrections */
     int64_t prefill_tokens;
     int64_t decode_steps;
     int64_t decode_tokens;          /* in decode-only steps */

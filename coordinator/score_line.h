@@ -27,6 +27,7 @@ struct score_context {
     struct tokenizer *tokenizer; /* NULL until then; the caller closes it */
     int64_t context_length;
     int32_t vocab_size;
+    int32_t correct_every;           /* so many decoded tokens are computed again, densely; 0: none */
     const int64_t *logits_positions; /* [n_logits_positions], none twice */
     size_t n_logits_positions;
 };

@@ -2,11 +2,15 @@
 
 #include <math.h>
 
+#include "base/numbers.h"
+
 static void plan(void *self, int32_t room, struct step_span *span_out) {
     struct score_sequence *score = self;
     sequence_next_span(&score->sequence, score->line->ids, room, span_out);
-    span_out->n_logits_rows = span_out->n_tokens;
-    span_out->targets = span_out->tokens + 1;
+    /* What a correction computes again was scored already. */
+    const int64_t n_new = score->sequence.n_planned - score->n_scored;
+    span_out->n_logits_rows = (int32_t)larger_i64(n_new, 0);
+    span_out->targets = n_new > 0 ? score->line->ids + score->n_scored + 1 : NULL;
 }
 
 static enum status fetch_wanted_logits(struct score_sequence *score, const struct engine *engine,
@@ -50,6 +54,7 @@ void score_sequence_begin(struct score_sequence *score, struct score_line *line,
                      .take = take,
                      .finished = finished,
                      .n_candidates = 1,
+                     .correct_every = context->correct_every,
                      .n_prompt = line->n_prompt},
         .line = line,
         .context = context,

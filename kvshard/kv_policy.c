@@ -148,6 +148,10 @@ enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, int64_t firs
     return policy->vtable->admit(policy->state, slot, first, n, decode && first + n > policy->dense_below);
 }
 
+bool kv_policy_evicts(const struct kv_policy *policy) {
+    return policy->vtable->admit != NULL;
+}
+
 int64_t kv_policy_row(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t kv_head,
                       int64_t token) {
     check_place(policy, slot, layer, token + 1);

@@ -106,6 +106,9 @@ NODISCARD enum status kv_policy_check_name(const char *name);
 NODISCARD enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, int64_t first, int64_t n,
                                       bool decode);
 
+/* May the policy forget tokens for good? */
+bool kv_policy_evicts(const struct kv_policy *policy);
+
 /* Row of an admitted token in the cache. */
 int64_t kv_policy_row(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t kv_head,
                       int64_t token);

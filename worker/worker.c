@@ -146,6 +146,13 @@ static void use_known_select_layers(const struct model_spec *spec, struct engine
     }
 }
 
+/* What comes again would count as a prompt, or miss what it attended to. */
+static enum status check_correction(const struct worker *worker) {
+    if (!worker->config.corrects || !kv_policy_evicts(worker->policy)) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--correct-every needs a policy that evicts nothing, and %s does",
+                worker->config.policy);
+}
+
 static enum status create_cache_and_policy(struct worker *worker) {
     use_known_select_layers(worker->shard->spec, &worker->config);
     const struct model_shard *shard = worker->shard;
@@ -191,6 +198,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .comm = worker->comm,
     };
     TRY(kv_policy_create(&policy, &worker->policy));
+    TRY(check_correction(worker));
     return probe_create(&probe, &worker->probe);
 }
 

@@ -15,6 +15,8 @@ refuses "--prompt: the value is missing; write --prompt TEXT" tokenize -m $model
 refuses "--prompt: the text is not valid UTF-8" tokenize -m $model -p $'a\xff'
 refuses "no model given; name a Hugging Face folder or a .gguf file with -m PATH or CAUCUS_MODEL" plan
 refuses "--budget 5 is below --sinks 4 + 2: no room is left to choose" run -m $model --budget 5
+refuses_together "--correct-every needs a policy that evicts nothing, and streaming does" \
+    run -m $model -p x --policy streaming --correct-every 8
 refuses "--fill-kv: one number is wanted; only bench takes several" run -m $model -p x --fill-kv 1,2
 CAUCUS_TOPP=1 refuses "CAUCUS_TOPP: this environment variable names no option; did you mean CAUCUS_TOP_P?" \
     inspect -m $model

@@ -325,6 +325,31 @@ static void a_cached_beginning_is_not_computed_again(void **state) {
     tear_down(&answer);
 }
 
+/* The same engine's answer with and without: only what is computed changes. */
+static void a_corrected_answer_is_computed_again_in_parts(void **state) {
+    struct answer plain, corrected;
+    set_up(&plain, state);
+    set_up(&corrected, state);
+    plain.options.max_tokens = corrected.options.max_tokens = 20;
+    corrected.options.correct_every = 6;
+    begin(&plain, 10, 0);
+    finish(&plain);
+    begin(&corrected, 10, 0);
+    finish(&corrected);
+    assert_int_equal(corrected.fake->n_plans, plain.fake->n_plans);
+    const struct step_span *span = &corrected.fake->plans[6].spans[0];
+    assert_int_equal(span->phase, SPAN_PREFILL);
+    assert_int_equal(span->first_position, 10);
+    assert_int_equal(span->n_tokens, 6);
+    const struct generation_view a = generation_view(plain.generation),
+                                 b = generation_view(corrected.generation);
+    assert_int_equal(a.n_generated, b.n_generated);
+    assert_int_equal(a.n_computed, b.n_computed);
+    assert_memory_equal(a.generated, b.generated, (size_t)a.n_generated * sizeof *a.generated);
+    tear_down(&plain);
+    tear_down(&corrected);
+}
+
 static double logprob(const float *logits, int32_t token) {
     double sum = 0;
     for (int32_t i = 0; i < FAKE_VOCAB; i++)
@@ -545,6 +570,7 @@ int main(void) {
         cmocka_unit_test(an_answer_can_be_cancelled),
         cmocka_unit_test(a_finished_answer_cannot_be_cancelled),
         cmocka_unit_test(a_cached_beginning_is_not_computed_again),
+        cmocka_unit_test(a_corrected_answer_is_computed_again_in_parts),
         cmocka_unit_test(logprobs_are_kept_with_each_token),
         cmocka_unit_test(fewer_logprobs_than_asked_for_are_marked),
         cmocka_unit_test(the_sink_gets_exactly_the_text),

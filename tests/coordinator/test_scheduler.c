@@ -329,6 +329,85 @@ static void sequences_begin_behind_what_they_are_filled_with(void **state) {
     fake_engine_destroy(fake);
 }
 
+/* The answer is that of the tokens, whatever was computed twice: a span that repeats others changes nothing
+ * but where the fake engine stands. */
+static void tokens_are_corrected_when_enough_were_decoded(void **state) {
+    (void)state;
+    struct fake_engine *fake = fake_engine_create();
+    struct scheduler *scheduler = create(fake);
+    struct reader reader;
+    begin(&reader, 10, 5, 12);
+    reader.sequence.correct_every = 4;
+    scheduler_add(scheduler, &reader.sequence);
+    while (scheduler_active(scheduler) > 0)
+        step(scheduler);
+    static const struct {
+        enum span_phase phase;
+        int32_t first, n_tokens;
+    } expected[] = {{SPAN_PREFILL, 0, 5}, {SPAN_DECODE, 5, 1},  {SPAN_DECODE, 6, 1},  {SPAN_DECODE, 7, 1},
+                    {SPAN_PREFILL, 5, 4}, {SPAN_DECODE, 9, 1},  {SPAN_DECODE, 10, 1}, {SPAN_DECODE, 11, 1},
+                    {SPAN_PREFILL, 9, 4}, {SPAN_DECODE, 13, 1}, {SPAN_DECODE, 14, 1}, {SPAN_DECODE, 15, 1}};
+    assert_int_equal(fake->n_plans, 12); /* one for each token: none is lost to corrections */
+    for (int32_t i = 0; i < 12; i++)
+        check_span(&fake->plans[i], 0, 0, expected[i].phase, expected[i].first, expected[i].n_tokens, 1);
+    check_answer(fake, &reader);
+    const struct scheduler_totals totals = scheduler_totals(scheduler);
+    assert_int_equal(totals.prefill_tokens, 5);
+    assert_int_equal(totals.decode_tokens, 11);
+    assert_int_equal(totals.decode_steps, 11);
+    scheduler_destroy(scheduler);
+    fake_engine_destroy(fake);
+}
+
+/* As many chunks as the step's room makes of it; the last one gives the row. */
+static void a_correction_makes_room_for_others(void **state) {
+    (void)state;
+    struct fake_engine *fake = fake_engine_create();
+    fake->engine.limits.max_tokens = 3;
+    struct scheduler *scheduler = create(fake);
+    struct reader corrected, other;
+    begin(&corrected, 10, 1, 9);
+    corrected.sequence.correct_every = 5;
+    begin(&other, 30, 1, 20);
+    scheduler_add(scheduler, &corrected.sequence);
+    scheduler_add(scheduler, &other.sequence);
+    for (int i = 0; i < 5; i++) /* the prompts, four tokens of each */
+        step(scheduler);
+    for (int32_t chunk = 0; chunk < 3; chunk++) {
+        const int32_t n_tokens = chunk < 2 ? 2 : 1;
+        step(scheduler);
+        check_span(last_plan(fake), 0, 1, SPAN_DECODE, 5 + chunk, 1, 1);
+        check_span(last_plan(fake), 1, 0, SPAN_PREFILL, 1 + 2 * chunk, n_tokens, chunk == 2 ? 1 : 0);
+    }
+    while (scheduler_active(scheduler) > 0)
+        step(scheduler);
+    check_answer(fake, &corrected);
+    check_answer(fake, &other);
+    assert_int_equal(scheduler_totals(scheduler).prefill_tokens, 2);
+    scheduler_destroy(scheduler);
+    fake_engine_destroy(fake);
+}
+
+static void every_token_may_be_read_instead_of_decoded(void **state) {
+    (void)state;
+    struct fake_engine *fake = fake_engine_create();
+    struct scheduler *scheduler = create(fake);
+    struct reader reader;
+    begin(&reader, 10, 5, 12);
+    reader.sequence.correct_every = 1;
+    reader.n_before = 100;
+    reader.sequence.n_filled = 100;
+    scheduler_add(scheduler, &reader.sequence);
+    while (scheduler_active(scheduler) > 0)
+        step(scheduler);
+    for (int32_t i = 1; i < fake->n_plans; i++)
+        check_span(&fake->plans[i], 0, 0, SPAN_PREFILL, 100 + 4 + i, 1, 1);
+    assert_int_equal(fake->n_plans, 12);
+    assert_int_equal(scheduler_totals(scheduler).decode_tokens, 11);
+    scheduler_destroy(scheduler);
+    fake_engine_destroy(fake);
+}
+
 static void a_failed_step_leaves_freed_slots_for_the_next(void **state) {
     (void)state;
     struct fake_engine *fake = fake_engine_create();
@@ -477,6 +556,9 @@ int main(void) {
         cmocka_unit_test(there_is_room_for_as_many_as_slots),
         cmocka_unit_test(a_kept_slot_is_continued),
         cmocka_unit_test(sequences_begin_behind_what_they_are_filled_with),
+        cmocka_unit_test(tokens_are_corrected_when_enough_were_decoded),
+        cmocka_unit_test(a_correction_makes_room_for_others),
+        cmocka_unit_test(every_token_may_be_read_instead_of_decoded),
         cmocka_unit_test(a_failed_step_leaves_freed_slots_for_the_next),
         cmocka_unit_test(a_sequence_that_takes_nothing_fails_the_step),
         cmocka_unit_test(cancelled_sequences_leave_when_retired),
