@@ -32,12 +32,18 @@ struct eval_job {
 
 /* ---- progress ---- */
 
-/* Of samples under way as much as they are of a mean one's length. */
+/* What a sample may be expected to generate: as much as those before it, the first as much as it can. */
+static double expected_tokens(const struct eval_job *job) {
+    if (job->n_done > 0) return (double)job->n_generated / (double)job->n_done;
+    const int32_t most = job->config->max_tokens;
+    return most > 0 ? most : (double)job->session.engine->limits.context_length;
+}
+
+/* Of samples under way as much as they have of that. */
 static uint64_t work_done(const struct eval_job *job) {
     uint64_t done = job->n_done * WORK_PER_SAMPLE;
-    for (int32_t i = 0; i < job->n_samples && job->n_done > 0; i++) {
-        const double mean = (double)job->n_generated / (double)job->n_done;
-        const double share = eval_sample_generated(job->samples[i]) / (mean + 1);
+    for (int32_t i = 0; i < job->n_samples; i++) {
+        const double share = eval_sample_generated(job->samples[i]) / (expected_tokens(job) + 1);
         done += (uint64_t)(WORK_PER_SAMPLE * (share < 0.95 ? share : 0.95));
     }
     return done;
