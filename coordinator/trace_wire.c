@@ -51,7 +51,8 @@ enum status trace_wire_put_header(const struct trace_header *header, struct byte
         pointers[i] = &options[i];
     }
     Trace__Tokens prompt = tokens_to_wire(&header->prompt);
-    Trace__Header wire = TRACE__HEADER__INIT;
+    Trace__Header wire;
+    trace__header__init(&wire); /* TRACE__HEADER__INIT drops a const */
     wire.format = borrow(FORMAT);
     wire.version = TRACE_VERSION;
     wire.program = borrow(header->program);
