@@ -46,8 +46,8 @@ static enum status draw_svg(const struct config *config, const struct bytes *tra
 
 static enum status draw_html(const struct config *config, const struct bytes *trace, const char *name) {
     struct bytes html = {0};
-    enum status status =
-        trace_html_draw(trace->data, trace->size, name, config->layer, config->kv_head, &html);
+    enum status status = trace_html_draw(trace->data, trace->size, name, config->layer, config->kv_head,
+                                         TRACE_HTML_MOST, &html);
     if (status == STATUS_OK) status = write_file(config->html, &html);
     bytes_free(&html);
     return status;

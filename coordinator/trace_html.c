@@ -7,9 +7,6 @@
 #include "coordinator/trace_file.h"
 #include "coordinator/trace_page_impl.h"
 
-/* What a browser takes without trouble. */
-static const int64_t MAX_BYTES = 48 << 20, MAX_EDGES = 48 << 20;
-
 static enum status put_base64(const unsigned char *data, size_t size, struct bytes *text) {
     static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     TRY(bytes_reserve(text, text->size + size / 3 * 4 + 4));
@@ -30,8 +27,12 @@ struct thinning {
     struct trace_writer *writer;
     struct trace_tokens tokens; /* since the last step that was kept */
     struct trace_sets sets;
-    int64_t n_edges;
+    int64_t n_edges, most;
 };
+
+static bool fits(const struct thinning *thinning) {
+    return thinning->n_edges <= thinning->most && trace_writer_size(thinning->writer) <= thinning->most;
+}
 
 static enum status keep_steps(struct thinning *thinning, int32_t every) {
     const struct trace_step *step;
@@ -44,8 +45,7 @@ static enum status keep_steps(struct thinning *thinning, int32_t every) {
         TRY(trace_sets_copy(step->sets, &thinning->sets));
         TRY(trace_writer_step(thinning->writer, &thinning->tokens, &thinning->sets));
         trace_tokens_clear(&thinning->tokens);
-        if (thinning->n_edges > MAX_EDGES || trace_writer_size(thinning->writer) > MAX_BYTES)
-            return STATUS_OK;
+        if (!fits(thinning)) return STATUS_OK;
     }
 }
 
@@ -73,12 +73,11 @@ static enum status put_trace(const struct thinning *thinning, int32_t layer, int
 
 /* *fits_out: this few steps are few enough, and the page is made. */
 static enum status try_every(const void *trace, size_t size, const char *name, int32_t every, int32_t layer,
-                             int32_t kv_head, struct bytes *html, bool *fits_out) {
-    struct thinning thinning = {0};
+                             int32_t kv_head, int64_t most, struct bytes *html, bool *fits_out) {
+    struct thinning thinning = {.most = most};
     enum status status = trace_reader_create(trace, size, name, &thinning.reader);
     if (status == STATUS_OK) status = thin(&thinning, every);
-    *fits_out = status == STATUS_OK && thinning.n_edges <= MAX_EDGES &&
-                trace_writer_size(thinning.writer) <= MAX_BYTES;
+    *fits_out = status == STATUS_OK && fits(&thinning);
     if (*fits_out) status = put_trace(&thinning, layer, kv_head, html);
     trace_reader_destroy(thinning.reader);
     trace_writer_destroy(thinning.writer);
@@ -88,11 +87,11 @@ static enum status try_every(const void *trace, size_t size, const char *name, i
 }
 
 enum status trace_html_draw(const void *trace, size_t size, const char *name, int32_t layer, int32_t kv_head,
-                            struct bytes *html) {
-    bool fits = false;
-    for (int32_t every = 1; !fits; every *= 2) {
+                            int64_t most, struct bytes *html) {
+    bool made = false;
+    for (int32_t every = 1; !made; every *= 2) {
         if (every > 1 << 20) return FAIL(STATUS_BAD_INPUT, "%s is too large for a page", name);
-        TRY(try_every(trace, size, name, every, layer, kv_head, html, &fits));
+        TRY(try_every(trace, size, name, every, layer, kv_head, most, html, &made));
     }
     return STATUS_OK;
 }

@@ -14,6 +14,10 @@
 #include "base/bytes.h"
 #include "base/status.h"
 
-/* `layer`, `kv_head`: shown at first; -1: all. */
+/* What a browser takes without trouble. */
+enum { TRACE_HTML_MOST = 48 << 20 };
+
+/* `layer`, `kv_head`: shown at first; -1: all. At most `most` bytes of trace and edges of sets go into the
+ * page. */
 NODISCARD enum status trace_html_draw(const void *trace, size_t size, const char *name, int32_t layer,
-                                      int32_t kv_head, struct bytes *html);
+                                      int32_t kv_head, int64_t most, struct bytes *html);

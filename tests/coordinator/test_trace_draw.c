@@ -162,6 +162,20 @@ static size_t decode_base64(const char *text, size_t size, unsigned char *data) 
     return n;
 }
 
+/* The trace in the page, as a reader of its own; `data` is to be freed behind it. */
+static struct trace_reader *read_page(const struct bytes *html, unsigned char **data, size_t *size) {
+    struct trace_reader *reader;
+    const char *begin = strstr(html->data, "id=\"trace\" data-layer=\"-1\" data-head=\"1\">");
+    assert_non_null(begin);
+    begin = strchr(begin, '>') + 1;
+    const char *end = strchr(begin, '<');
+    *data = malloc((size_t)(end - begin));
+    assert_non_null(*data);
+    *size = decode_base64(begin, (size_t)(end - begin), *data);
+    assert_int_equal(trace_reader_create(*data, *size, "page", &reader), STATUS_OK);
+    return reader;
+}
+
 /* Nothing of the trace is in the page but as digits, so no text of it can end a script; and it is all of it.
  */
 static void a_page_holds_the_trace(void **state) {
@@ -170,15 +184,13 @@ static void a_page_holds_the_trace(void **state) {
         struct trace_writer *writer = trace_fixture_write(NULL, n_steps);
         const struct bytes *bytes = trace_writer_bytes(writer);
         struct bytes html = {0};
-        assert_int_equal(trace_html_draw(bytes->data, bytes->size, "test", -1, 1, &html), STATUS_OK);
-        const char *begin = strstr(html.data, "id=\"trace\" data-layer=\"-1\" data-head=\"1\">");
-        assert_non_null(begin);
-        begin = strchr(begin, '>') + 1;
-        const char *end = strchr(begin, '<');
-        unsigned char *data = malloc((size_t)(end - begin));
-        assert_non_null(data);
-        assert_int_equal(decode_base64(begin, (size_t)(end - begin), data), bytes->size);
-        assert_memory_equal(data, bytes->data, bytes->size);
+        unsigned char *data;
+        size_t size;
+        assert_int_equal(trace_html_draw(bytes->data, bytes->size, "test", -1, 1, TRACE_HTML_MOST, &html),
+                         STATUS_OK);
+        trace_reader_destroy(read_page(&html, &data, &size));
+        assert_int_equal(size, bytes->size);
+        assert_memory_equal(data, bytes->data, size);
         assert_int_equal(occurrences(html.data, "</script>"), 2);
         assert_null(strstr(html.data, "http://"));
         assert_null(strstr(html.data, "https://"));
@@ -188,6 +200,47 @@ static void a_page_holds_the_trace(void **state) {
     }
 }
 
+static int64_t count_edges(const struct bytes *bytes) {
+    struct trace_reader *reader;
+    const struct trace_step *step = NULL;
+    int64_t n = 0;
+    assert_int_equal(trace_reader_create(bytes->data, bytes->size, "test", &reader), STATUS_OK);
+    while (trace_reader_next(reader, &step) == STATUS_OK && step)
+        n += (int64_t)step->sets->n_edges;
+    trace_reader_destroy(reader);
+    return n;
+}
+
+/* Of one that is too large each second step, or fourth, and all tokens up to the last of them. */
+static void a_large_trace_is_thinned(void **state) {
+    (void)state;
+    struct trace_writer *writer = trace_fixture_write(NULL, 61);
+    const struct bytes *bytes = trace_writer_bytes(writer);
+    for (int32_t every = 2; every <= 4; every *= 2) {
+        struct bytes html = {0};
+        unsigned char *data;
+        size_t size;
+        const struct trace_step *step;
+        const int64_t most = count_edges(bytes) * (every == 2 ? 3 : 2) / 5;
+        assert_int_equal(trace_html_draw(bytes->data, bytes->size, "test", -1, 1, most, &html), STATUS_OK);
+        struct trace_reader *reader = read_page(&html, &data, &size);
+        assert_true((int64_t)size <= most);
+        assert_int_equal(trace_reader_header(reader)->every, every);
+        for (int32_t i = 0; i <= 60; i += every) {
+            assert_int_equal(trace_reader_next(reader, &step), STATUS_OK);
+            assert_non_null(step);
+            assert_int_equal(step->n_cached, FIXTURE_PROMPT + i + 1);
+            assert_int_equal(step->tokens->n, i == 0 ? 1 : every);
+        }
+        assert_int_equal(trace_reader_next(reader, &step), STATUS_OK);
+        assert_null(step);
+        trace_reader_destroy(reader);
+        free(data);
+        bytes_free(&html);
+    }
+    assert_int_equal(trace_writer_close(writer), STATUS_OK);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(cells_are_what_was_attended),
@@ -195,6 +248,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_there_cannot_be_drawn),
         cmocka_unit_test(a_picture_escapes_names),
         cmocka_unit_test(a_page_holds_the_trace),
+        cmocka_unit_test(a_large_trace_is_thinned),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
