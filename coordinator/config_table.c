@@ -333,7 +333,7 @@ static const struct option options[] = {
      .commands = EVAL, .group = GROUP_OUTPUT},
     {"output-format", .letter = 'o', .kind = OPTION_CHOICE, FIELD(bench_format),
      .choices = bench_format_choices, .initial = "md", .metavar = "FORMAT",
-     .doc = "a table, or llama-bench's fields and ours", .commands = BENCH | EVAL, .group = GROUP_OUTPUT},
+     .doc = "a table, or every field (in bench llama-bench's and ours)", .commands = BENCH | EVAL, .group = GROUP_OUTPUT},
     {"json", .kind = OPTION_FLAG, FIELD(json), .doc = "print one JSON object instead of text",
      .commands = RUN | TOKENIZE | PLAN | INSPECT | CALIBRATE, .group = GROUP_OUTPUT},
     {"logprobs", .kind = OPTION_INT32, FIELD(logprobs), .initial = "-1", .initial_doc = "none", .max = 256,
