@@ -54,15 +54,21 @@ static int64_t token_at(struct kv_set set, int64_t i) {
     return set.tokens ? set.tokens[i] : i;
 }
 
-/* Never the first token, which gathers what attention has to spare, nor the current one. */
-static bool may_boost(int64_t token, int64_t n_cached) {
-    return token > 0 && token < n_cached - 1;
+/* Entries [begin, end) of a list: all but the first token, which gathers what attention has to spare, and the
+ * current one. Lists ascend. */
+struct boosted {
+    int64_t begin, end;
+};
+
+static struct boosted boosted_of(struct kv_set set, int64_t n_cached) {
+    return (struct boosted){token_at(set, 0) == 0,
+                            set.n_tokens - (token_at(set, set.n_tokens - 1) == n_cached - 1)};
 }
 
-static float largest(struct kv_set set, const float *scores, int64_t n_cached) {
+static float largest(const float *scores, struct boosted range) {
     float max = -INFINITY;
-    for (int64_t i = 0; i < set.n_tokens; i++)
-        if (scores[i] > max && may_boost(token_at(set, i), n_cached)) max = scores[i];
+    for (int64_t i = range.begin; i < range.end; i++)
+        max = scores[i] > max ? scores[i] : max;
     return max;
 }
 
@@ -70,22 +76,25 @@ static float largest(struct kv_set set, const float *scores, int64_t n_cached) {
 void emulate_rank(struct emulate *emulate, int32_t slot, int64_t n_cached, int32_t head, struct kv_set set,
                   const float *scores) {
     const int64_t row = row_of(emulate, slot, head);
-    const float max = largest(set, scores, n_cached);
+    const struct boosted range = boosted_of(set, n_cached);
+    const float max = largest(scores, range);
     float *attended = emulate->attended + row * emulate->context_length;
     for (int64_t token = 0; token < n_cached; token++)
         attended[token] = -INFINITY;
-    for (int64_t i = 0; i < set.n_tokens; i++) {
-        const int64_t token = token_at(set, i);
-        if (may_boost(token, n_cached) && scores[i] <= max) /* no NaN */
-            attended[token] = scores[i] == max ? 0 : scores[i] - max;
-    }
+    for (int64_t i = range.begin; i < range.end; i++)
+        if (scores[i] <= max) /* no NaN */
+            attended[token_at(set, i)] = scores[i] == max ? 0 : scores[i] - max;
     emulate->kernels->exp(attended, n_cached, attended);
     emulate->n_cached[row] = n_cached;
 }
 
-/* log(1 + x) to a float's precision, x from 0 to 1; most are tiny. */
+/* log(1 + x) for x from 0 to 1, by the series of 2 atanh(x / (2 + x)), whose rest is below 2^-29. */
 static float log_of_one_more(float x) {
-    return x < 0x1p-12f ? x - x * x / 2 : (float)log1p(x);
+    const float s = x / (2 + x), z = s * s;
+    float sum = 1.0f / 15;
+    for (int odd = 13; odd > 0; odd -= 2)
+        sum = sum * z + 1.0f / (float)odd;
+    return 2 * s * sum;
 }
 
 void emulate_rescore(const struct emulate *emulate, int32_t slot, int32_t layer, int64_t n_cached,
@@ -95,8 +104,12 @@ void emulate_rescore(const struct emulate *emulate, int32_t slot, int32_t layer,
         const int64_t row = row_of(emulate, slot, kv_head * emulate->group + i);
         const float *attended = emulate->attended + row * emulate->context_length;
         CHECK(emulate->n_cached[row] == n_cached);
-        for (int64_t j = 0; j < set.n_tokens; j++)
-            scores[j] += log_of_one_more(share * attended[token_at(set, j)]);
+        if (set.tokens)
+            for (int64_t j = 0; j < set.n_tokens; j++)
+                scores[j] += log_of_one_more(share * attended[set.tokens[j]]);
+        else
+            for (int64_t j = 0; j < set.n_tokens; j++)
+                scores[j] += log_of_one_more(share * attended[j]);
     }
 }
 

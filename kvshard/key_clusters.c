@@ -118,6 +118,14 @@ static void average_values(const struct key_clusters *clusters, const struct clu
     }
 }
 
+/* Whole segments stay. */
+static void cut(struct cluster_table *table, int64_t n_tokens) {
+    if (n_tokens >= table->n_tokens) return;
+    const int64_t segment = n_tokens / CLUSTER_SEGMENT;
+    table->n_tokens = segment * CLUSTER_SEGMENT;
+    table->n_clusters = table->segments[segment];
+}
+
 /* The keys of n tokens from `first` on, as floats. */
 static void load_keys(const struct key_clusters *clusters, const struct cluster_scratch *scratch,
                       int32_t slot, int32_t layer, int32_t kv_head, int64_t first, int64_t n) {
@@ -134,7 +142,7 @@ const struct cluster_table *key_clusters_update(const struct key_clusters *clust
     struct cluster_table *table = table_of(clusters, slot, layer, kv_head);
     const struct cluster_scratch *scratch = &clusters->scratch[thread];
     const int64_t wanted = larger_i64(end - clusters->first_token, 0) / clusters->step * clusters->step;
-    CHECK(wanted >= table->n_tokens);
+    cut(table, wanted);
     while (table->n_tokens < wanted) {
         const int64_t segment = table->n_tokens / CLUSTER_SEGMENT, begin = segment * CLUSTER_SEGMENT;
         const int64_t n = smaller_i64(wanted - begin, CLUSTER_SEGMENT), first = clusters->first_token + begin;
@@ -147,14 +155,6 @@ const struct cluster_table *key_clusters_update(const struct key_clusters *clust
         if (n == CLUSTER_SEGMENT) table->segments[segment + 1] = (int32_t)table->n_clusters;
     }
     return table;
-}
-
-/* Whole segments stay. */
-static void cut(struct cluster_table *table, int64_t n_tokens) {
-    if (n_tokens >= table->n_tokens) return;
-    const int64_t segment = n_tokens / CLUSTER_SEGMENT;
-    table->n_tokens = segment * CLUSTER_SEGMENT;
-    table->n_clusters = table->segments[segment];
 }
 
 void key_clusters_rewind(const struct key_clusters *clusters, int32_t slot, int64_t n) {

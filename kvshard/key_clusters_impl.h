@@ -41,7 +41,7 @@ NODISCARD enum status key_clusters_create(const struct kv_policy_config *config,
                                           struct arena *memory, struct key_clusters *clusters_out);
 
 /* The clusters of tokens first_token … end - 1, as far as these are whole steps; lives until the next update
- * of the table. `end` may fall only after a rewind. */
+ * of the table. */
 const struct cluster_table *key_clusters_update(const struct key_clusters *clusters, int32_t thread,
                                                 int32_t slot, int32_t layer, int32_t kv_head, int64_t end);
 

@@ -274,6 +274,11 @@ static void tokens_that_come_anew_are_seen(void **state) {
         fill(&world, 0, ends[i], 1150);
         check_step(&world, &definition, 10, 0, 1150);
     }
+    for (int64_t n = 1150; n > 100; n -= 117) {
+        kv_policy_rewind(world.policy, 0, n - 1);
+        fill(&world, 0, n - 1, n);
+        check_step(&world, &definition, 10, 0, n);
+    }
     kv_world_free(&world, 0);
     world.seed = 99; /* other keys */
     fill(&world, 0, 0, 1150);

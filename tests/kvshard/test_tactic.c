@@ -270,6 +270,7 @@ static void a_window_is_dense(void **state) {
 static void tokens_that_come_anew_are_seen(void **state) {
     (void)state;
     static const int64_t ends[] = {1400, 1025, 1024, 1000, 300, 1};
+    static const int64_t shorter[] = {1499, 1480, 1410, 1150, 1087, 400};
     struct kv_world world = kv_world_create(config_of(1, 2, "window=64,p=0.7"), 1);
     struct definition definition = define(&world, 64, 0.7);
     kv_world_admit(&world, 0, 0, 1500, false);
@@ -278,6 +279,11 @@ static void tokens_that_come_anew_are_seen(void **state) {
         kv_policy_rewind(world.policy, 0, ends[i]);
         kv_world_admit(&world, 0, ends[i], 1450 - ends[i], false);
         check_step(&world, &definition, 0, 1450);
+    }
+    for (int i = 0; i < 6; i++) { /* the window reaches back behind the cut */
+        kv_policy_rewind(world.policy, 0, shorter[i]);
+        kv_world_admit(&world, 0, shorter[i], 1, true);
+        check_step(&world, &definition, 0, shorter[i] + 1);
     }
     kv_world_free(&world, 0);
     world.seed = 99; /* other keys */
