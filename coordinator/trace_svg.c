@@ -7,7 +7,7 @@
 #include "base/utf8.h"
 
 /* Pixels. Cells are a whole number of them, so that they are sharp. */
-enum { LEFT = 76, RIGHT = 78, TOP = 104, BOTTOM = 58, PLOT_WIDTH = 1000, PLOT_HEIGHT = 600, CELL_MAX = 24 };
+enum { LEFT = 76, RIGHT = 78, TOP = 104, BOTTOM = 58, PLOT_WIDTH = 1000, PLOT_HEIGHT = 600, CELL_MAX = 72 };
 
 /* ColorBrewer's YlGnBu, which colour-blind readers can order. Shades are by powers of two, since one token of
  * a page is what a milestone often is. The last two are white and what is beyond the context. */
@@ -115,7 +115,7 @@ static enum status put_caption(const struct trace_header *header, const struct t
 }
 
 static enum status put_legend(enum trace_shade shade, struct bytes *svg) {
-    enum { SWATCH = 14, WIDTH = 70, WORDS = 215 };
+    enum { SWATCH = 14, WIDTH = 84, WORDS = 215 };
     TRY(bytes_printf(svg, "<text x=\"%d\" y=\"90\">%s</text>\n", LEFT,
                      shade == TRACE_SHADE_TOKENS ? "attended of 16 tokens, mean:"
                                                  : "heads that attend, share:"));
@@ -236,7 +236,7 @@ static enum status put_prompt_mark(const struct trace_map *map, struct plot plot
 enum status trace_svg_draw(const struct trace_header *header, const struct trace_map *map,
                            enum trace_shade shade, struct bytes *svg) {
     const struct plot plot = plot_of(map);
-    const int width = LEFT + (int)larger_i64(plot.width, 700) + RIGHT, height = TOP + plot.height + BOTTOM;
+    const int width = LEFT + (int)larger_i64(plot.width, 760) + RIGHT, height = TOP + plot.height + BOTTOM;
     TRY(bytes_printf(
         svg,
         "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"%d\" height=\"%d\" "
