@@ -31,8 +31,8 @@ struct text_sink {
 
 struct generation_options {
     struct sampler_config sampler;
-    int32_t max_tokens; /* at least 1; -1: until the context is full */
-    int64_t n_filled;   /* random keys and values before the prompt, made from the sampler's seed */
+    int32_t max_tokens;    /* at least 1; -1: until the context is full */
+    int64_t n_filled;      /* random keys and values before the prompt, made from the sampler's seed */
     int32_t correct_every; /* so many decoded tokens are computed again, densely; 0: none */
     int32_t n_eos;
     const int32_t *eos_ids; /* [n_eos]; none where end-of-sequence is to be ignored */

@@ -10,21 +10,10 @@
 #include "kvshard/policy_options_impl.h"
 
 static const struct kv_policy_vtable *const policies[] = {
-    &kv_policy_full,
-    &kv_policy_lessismore,
-    &kv_policy_delta,
-    &kv_policy_h2o,
-    &kv_policy_rkv,
-    &kv_policy_refresh,
-    &kv_policy_quest,
-    &kv_policy_streaming,
-    &kv_policy_raas,
-    &kv_policy_tidal,
-    &kv_policy_sparsemax,
-    &kv_policy_sparsemax_select,
-    &kv_policy_tactic,
-    &kv_policy_multipole,
-    &kv_policy_emulate,
+    &kv_policy_full,   &kv_policy_lessismore, &kv_policy_delta,     &kv_policy_h2o,
+    &kv_policy_rkv,    &kv_policy_refresh,    &kv_policy_quest,     &kv_policy_streaming,
+    &kv_policy_raas,   &kv_policy_tidal,      &kv_policy_sparsemax, &kv_policy_sparsemax_select,
+    &kv_policy_tactic, &kv_policy_multipole,  &kv_policy_emulate,
 };
 
 enum { N_POLICIES = sizeof policies / sizeof *policies };
@@ -81,8 +70,7 @@ static enum status create_state(const struct kv_policy_config *config, struct kv
     double values[KV_POLICY_MAX_OPTIONS];
     TRY(policy_options_parse(config->options, policy->vtable, policies, N_POLICIES, values));
     TRY(arena_create("the policy", &policy->memory));
-    if (policy->vtable->create)
-        TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
+    if (policy->vtable->create) TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
     TRY(create_emulate(config, policy));
     arena_seal(policy->memory);
     return STATUS_OK;

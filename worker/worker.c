@@ -53,9 +53,10 @@ static enum status resolve_limits(struct worker *worker) {
                     "no layers can be chosen for a sliding window, here of %d tokens; use --sliding-window 0",
                     worker->sliding_window);
     if (worker->sliding_window > 0 && config->emulates)
-        return FAIL(STATUS_BAD_INPUT,
-                    "--emulate cannot be combined with a sliding window, here of %d tokens; use --sliding-window 0",
-                    worker->sliding_window);
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "--emulate cannot be combined with a sliding window, here of %d tokens; use --sliding-window 0",
+            worker->sliding_window);
     if (worker->sliding_window > 0 && strcmp(config->policy, "full") != 0)
         return FAIL(
             STATUS_BAD_INPUT,

@@ -29,7 +29,7 @@ scores=$(echo '{"ids":[1,403,407,261]}' | "$program" score -m $model | grep -o '
 # Behind random keys and values: the same for every number of ranks, in any slot, beside any other; another context
 # gives another text.
 filled=$("$program" run -m $model -p "Once upon a time" -n 11 --fill-kv 300 --seed 3)
-[ -n "$filled" ] && [ "$filled" != "$text" ] || fail "--fill-kv changes nothing"
+if [ -z "$filled" ] || [ "$filled" = "$text" ]; then fail "--fill-kv changes nothing"; fi
 [ "$filled" != "$("$program" run -m $model -p "Once upon a time" -n 11 --fill-kv 300 --seed 4)" ] ||
     fail "--fill-kv does not depend on the seed"
 again=$(mpirun -q -n 3 "$program" run -m $model -p Lily -p The -p "Once upon a time" -n 11 --fill-kv 300 --seed 3 \
