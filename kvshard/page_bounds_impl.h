@@ -12,8 +12,8 @@
  *   query         [2 D']                                      with max(q, 0) and min(q, 0) likewise
  *
  * since a lane of the kernel takes every 16th element, each of its additions is followed by one of 0 or
- * replaced by it. Rows are in the type of the cache, which holds what was stored exactly (but for Q8_0: f32):
- * 1/16 of the cache's bytes.
+ * replaced by it. Rows are in the type of the cache, which holds what was stored exactly, 1/16 of its bytes;
+ * beside Q8_0 in f32, nearly 1/4.
  *
  * Entries are the summaries of one table's pages (slot, layer, KV head) in ascending order of page, and need
  * not be all of them: a policy may remove some. A NaN in a page gives it a bound that is NaN or may be too
