@@ -58,7 +58,7 @@ static void write_policy(const struct row *row, char cell[CELL_MAX]) {
 }
 
 static void write_budget(const struct row *row, char cell[CELL_MAX]) {
-    if (strcmp(row->record->choice.policy, "full") != 0)
+    if (bench_plan_has_budget(row->record->choice.policy))
         snprintf(cell, CELL_MAX, "%d", (int)row->record->choice.budget);
 }
 

@@ -1,8 +1,8 @@
 /* coordinator/bench_plan.h - what `bench` runs: engines one after the other, and on each of them all tests.
  *
- * Engines are every policy with every budget (one suffices for `full`, which has none) and every number of
- * threads. Tests are those of every depth and number of sequences: prompts, generations, and prompts with
- * generations.
+ * Engines are every policy with every budget (one suffices where a policy has none, as `full`) and every
+ * number of threads. Tests are those of every depth and number of sequences: prompts, generations, and
+ * prompts with generations.
  *
  * Memory:  bench_plan_tests allocates.
  * Threads: any.
@@ -32,6 +32,9 @@ NODISCARD enum status bench_plan_check(const struct config *config);
 
 /* Of these, only the list of policies, for eval too. */
 NODISCARD enum status bench_plan_check_policies(const struct config *config);
+
+/* Does the policy look at the budget? */
+bool bench_plan_has_budget(const char *policy);
 
 int32_t bench_plan_engines(const struct config *config);
 /* The `index`-th; the policy's name is looked at by nobody yet. */

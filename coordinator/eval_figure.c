@@ -92,9 +92,14 @@ const struct eval_budget_figure eval_accuracy_figure = {"accuracy", "accuracy (%
 const struct eval_budget_figure eval_length_figure = {"length", "generated tokens (mean, 95 % interval)",
                                                       "0:*", length_of};
 
+/* Where a row is drawn: a policy without a budget, at what it reads. */
+static double place_of(const struct eval_row *row) {
+    return row->method.budget > 0 ? row->method.budget : row->attended;
+}
+
 /* Neighbours are moved aside, so that their intervals do not hide each other. */
-static double moved_aside(int32_t budget, int i, int n) {
-    return budget * pow(2, n > 1 ? 0.2 * ((double)i / (n - 1) - 0.5) : 0);
+static double moved_aside(const struct eval_row *row, int i, int n) {
+    return place_of(row) * pow(2, n > 1 ? 0.2 * ((double)i / (n - 1) - 0.5) : 0);
 }
 
 static enum status print_budget_points(const struct eval_budget_figure *kind,
@@ -110,20 +115,23 @@ static enum status print_budget_points(const struct eval_budget_figure *kind,
         double low, high;
         const double value = kind->value(row, &low, &high);
         TRY(bytes_printf(data, "%d %.6g %.6g %.6g %.6g\n", row->method.budget,
-                         moved_aside(row->method.budget, place, n_others), value, low, high));
+                         moved_aside(row, place, n_others), value, low, high));
     }
     return bytes_append_text(data, "\n\n");
 }
 
 static enum status print_budget_tics(const struct eval_summary *summary, struct bytes *out) {
-    int32_t least = INT32_MAX, most = 0;
+    double least = INFINITY, most = 0;
+    const char *separator = "";
     TRY(bytes_append_text(out, "set xtics ("));
     for (size_t r = 0; r < summary->n; r++) {
-        const int32_t budget = summary->rows[r].method.budget;
-        if (budget == 0) continue;
-        TRY(bytes_printf(out, "%s'%d' %d", most > 0 ? ", " : "", budget, budget));
-        least = budget < least ? budget : least;
-        most = budget > most ? budget : most;
+        const struct eval_row *row = &summary->rows[r];
+        if (eval_method_is_full(&row->method)) continue;
+        least = fmin(least, place_of(row));
+        most = fmax(most, place_of(row));
+        if (row->method.budget == 0) continue;
+        TRY(bytes_printf(out, "%s'%d' %d", separator, row->method.budget, row->method.budget));
+        separator = ", ";
     }
     return bytes_printf(out, ")\nset xrange [%g:%g]\n", least / 1.3, most * 1.3);
 }
@@ -161,11 +169,12 @@ static enum status print_budget_plot(const struct eval_budget_figure *kind, cons
 static enum status print_budget_commands(const struct eval_budget_figure *kind,
                                          const struct eval_summary *summary, const struct eval_series *list,
                                          struct bytes *out) {
-    TRY(bytes_printf(out,
-                     "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens)'\nset ylabel '%s'\n"
-                     "set grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset border 3\nset tics nomirror\n"
-                     "set yrange [%s]\nset key noenhanced outside right center vertical Left reverse\n",
-                     kind->y_label, kind->y_range));
+    TRY(bytes_printf(
+        out,
+        "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens); tokens read, where a policy has none'\nset ylabel '%s'\n"
+        "set grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset border 3\nset tics nomirror\n"
+        "set yrange [%s]\nset key noenhanced outside right center vertical Left reverse\n",
+        kind->y_label, kind->y_range));
     TRY(print_budget_tics(summary, out));
     if (eval_method_is_full(list->methods[0])) TRY(print_full_line(kind, &summary->rows[0], out));
     TRY(eval_figure_print_svg(kind->name, 900, 540, out));

@@ -31,7 +31,7 @@ struct panels {
     const struct eval_summary *summary;
     const struct eval_curves *curves; /* [summary->n] */
     struct eval_series series;
-    int32_t budgets[MAX_PANELS]; /* ascending; `full` alone has budget 0 */
+    int32_t budgets[MAX_PANELS]; /* ascending; 0: of policies that have none */
     int n;
 };
 
@@ -89,7 +89,10 @@ static enum status print_look(const struct panels *panels, const struct eval_met
 static enum status print_panel(const struct panels *panels, int32_t budget, struct bytes *out) {
     const size_t n = panels->summary->n;
     const char *separator = "plot ";
-    if (budget > 0) TRY(bytes_printf(out, "set title 'budget %d'\n", budget));
+    if (budget > 0)
+        TRY(bytes_printf(out, "set title 'budget %d'\n", budget));
+    else
+        TRY(bytes_append_text(out, "set title 'no budget'\n"));
     for (size_t i = 1; i <= n; i++) {
         const struct eval_method *method = &panels->summary->rows[i % n].method;
         if (!eval_method_is_full(method) && method->budget != budget) continue;

@@ -94,7 +94,7 @@ enum status eval_plan_method(const struct config *config, int32_t index, struct 
     if (other >= 0) {
         const struct bench_engine choice = other_at(config, other);
         memcpy(method.policy, choice.policy, sizeof method.policy);
-        method.budget = choice.budget;
+        method.budget = bench_plan_has_budget(choice.policy) ? choice.budget : 0;
     }
     TRY(describe_options(config, &method));
     *method_out = method;
