@@ -53,7 +53,7 @@ again=$(OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p "Once upon a
 refuses "the prompt has 5 tokens, which leaves no room in the context of 5" run -m $model -p "Once upon a time" -c 5
 refuses "the prompt has 5 tokens, which behind 500 of --fill-kv leaves no room in the context of 505" \
     run -m $model -p "Once upon a time" -c 505 --fill-kv 500
-refuses_together "unknown policy 'fulll': choose one of full, lessismore" run -m $model -p x --policy fulll
+refuses_together "unknown policy 'fulll': choose one of full, lessismore, delta, h2o, rkv, refresh, quest, streaming, raas, tidal, sparsemax, sparsemax-select, tactic, multipole, emulate" run -m $model -p x --policy fulll
 refuses "select layers must ascend: 2 comes after 3" run -m $model -p x --policy lessismore --select-layers 3,2
 refused "5 ranks cannot share the 4 KV heads of this model: run at most 4" \
     mpirun -q -n 5 "$program" run -m $model -p x
