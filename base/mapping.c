@@ -5,8 +5,11 @@
 
 #include "base/check.h"
 
+/* Much of what is mapped for a whole context is never touched: only what is counts as memory. Otherwise Linux
+ * refuses a mapping larger than the machine. */
 static void *map(size_t bytes) {
-    void *memory = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    void *memory =
+        mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     return memory == MAP_FAILED ? NULL : memory;
 }
 
