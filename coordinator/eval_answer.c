@@ -67,21 +67,26 @@ static bool find_boxed(struct span text, struct span *found) {
     return any;
 }
 
-static bool find_marked(struct span text, struct span *found) {
-    const char *begin = after_last(text, "####");
-    if (!begin) return false;
-    const char *end = memchr(begin, '\n', (size_t)(text.end - begin));
-    *found = trimmed((struct span){begin, end ? end : text.end});
+/* What is said behind the thoughts; of thoughts that never end, nothing. */
+static struct span behind_thoughts(struct span text, bool thinking) {
+    const char *thought = after_last(text, "</think>");
+    if (thought) text.begin = thought;
+    const bool open = after_next(text, "<think>") || (thinking && !thought);
+    return trimmed(open ? (struct span){text.end, text.end} : text);
+}
+
+/* Only where the text ends with its line: a mark before that is a headline. */
+static bool find_marked(struct span said, struct span *found) {
+    const char *begin = after_last(said, "####");
+    if (!begin || memchr(begin, '\n', (size_t)(said.end - begin))) return false;
+    *found = trimmed((struct span){begin, said.end});
     return found->end > found->begin;
 }
 
-static bool find_last_line(struct span text, bool thinking, struct span *found) {
-    const char *thought = after_last(text, "</think>");
-    if (!thought && (thinking || after_next(text, "<think>"))) return false;
-    struct span line = trimmed((struct span){thought ? thought : text.begin, text.end});
-    const char *newline = memrchr(line.begin, '\n', (size_t)(line.end - line.begin));
-    if (newline) line.begin = newline + 1;
-    *found = trimmed(line);
+static bool find_last_line(struct span said, struct span *found) {
+    const char *newline = memrchr(said.begin, '\n', (size_t)(said.end - said.begin));
+    if (newline) said.begin = newline + 1;
+    *found = trimmed(said);
     return found->end > found->begin;
 }
 
@@ -89,7 +94,8 @@ struct eval_answer eval_answer_find(const char *text, size_t size, bool thinking
     const struct span whole = {text, text + size};
     struct span found;
     if (size == 0) return (struct eval_answer){0};
-    if (!find_boxed(whole, &found) && !find_marked(whole, &found) && !find_last_line(whole, thinking, &found))
+    const struct span said = behind_thoughts(whole, thinking);
+    if (!find_boxed(whole, &found) && !find_marked(said, &found) && !find_last_line(said, &found))
         return (struct eval_answer){0};
     return (struct eval_answer){found.begin, (size_t)(found.end - found.begin)};
 }

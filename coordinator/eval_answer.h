@@ -15,10 +15,10 @@ struct eval_answer {
     size_t size;
 };
 
-/* The content of the last \boxed{…} that is closed, else what follows the last "####" on its line, else the
- * last line that is not blank: of what follows the last </think>, or of the whole text where it has no think
- * block. A think block that never ends has no answer but a boxed one. Spaces around it are left out. Any
- * bytes; the cost is linear. `thinking`: the prompt has opened the think block already. */
+/* The content of the last \boxed{…} that is closed, wherever it is; else the last line that is not blank,
+ * from its last "####" on where it has one: of what follows the last </think>, or of the whole text where it
+ * has no think block. A think block that never ends has no answer but a boxed one. Spaces around it are left
+ * out. Any bytes; the cost is linear. `thinking`: the prompt has opened the think block already. */
 struct eval_answer eval_answer_find(const char *text, size_t size, bool thinking);
 
 /* Equal as numbers, or in canonical form (eval_canonical.h); lists and tuples part by part; "x = 5" is 5

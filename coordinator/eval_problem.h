@@ -1,11 +1,15 @@
 /* coordinator/eval_problem.h - problems of `caucus eval`: JSON lines, each with a question and its answer.
  *
- * A line has one of
- *   "prompt"    the user's message, as tools/lemma/problems writes it
- *   "messages"  a dialogue, [{"role": "system" | "user" | "assistant", "content": …}, …], ending with the
- * user "question"  GSM8K: the answer is what follows "####" in "answer" "problem"   MATH500, OlymMATH and
- * "answer", a string or a number. "id" or "unique_id" (a string or an integer) and "steps" (how long the
- * derivation is) are repeated in the results; other fields are left alone.
+ * The question of a line is one of
+ *
+ * - "prompt": the user's message, as tools/lemma/problems writes it.
+ * - "messages": a dialogue, [{"role": "system" | "user" | "assistant", "content": …}, …]; the last is the
+ *   user's.
+ * - "question": as in GSM8K, where the answer is what follows "####" in "answer".
+ * - "problem": as in MATH500 and OlymMATH.
+ *
+ * The answer is "answer", a string or a number. "id" or "unique_id" (a string or an integer) and "steps"
+ * (how long the derivation is) are repeated in the results; other fields are left alone.
  *
  * Memory:  problems own what they point to; eval_problems_free gives it back.
  * Threads: one at a time.

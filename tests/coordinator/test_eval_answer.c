@@ -31,9 +31,16 @@ static const struct {
     {"\\boxed{}", ""},
     /* #### */
     {"16 - 3 = 13\n#### 13\n", "13"},
-    {"#### 13 eggs\r\nmore", "13 eggs"},
+    {"#### 13 eggs\r\n \r\n", "13 eggs"},
     {"#### 1\n#### 2", "2"},
     {"####\nrest", "rest"},
+    /* … as a headline, or in thoughts */
+    {"#### 13 eggs\r\nmore", "more"},
+    {"#### Final answer\n42", "42"},
+    {"<think>\n#### Step 2\n</think>\n\n42", "42"},
+    {"<think>\n#### Step 2", NULL},
+    {"<think>1</think>2<think>\n#### 3", NULL},
+    {"<think>\n#### 1\n</think>\n#### 2\n", "2"},
     /* behind the thoughts */
     {"<think>\nwf:3\n</think>\n\nrn=0", "rn=0"},
     {"<think>a</think><think>b</think> c ", "c"},
@@ -59,6 +66,7 @@ static void the_answer_is_found(void **state) {
 static void a_thought_that_the_prompt_opened_must_end(void **state) {
     (void)state;
     assert_null(eval_answer_find("5", 1, true).text);
+    assert_null(eval_answer_find("#### 5", 6, true).text);
     assert_non_null(eval_answer_find("4</think>5", 10, true).text);
 }
 
