@@ -5,7 +5,7 @@
  * later stands in the prompt (phoenix tokens). Each KV head of each layer has its own pages:
  *
  *   read     at a decode step: all pages that are kept
- *   stamp    the step's N, for the best `share` of the kept pages that may go, by their bounds
+ *   stamp    the step's N, for the best `share` of the kept pages that are not pinned, by their bounds
  *            (page_bounds_impl.h), the largest of g query heads, ties to the lower page; or with alpha > 0
  *            instead for those that get more than alpha of some query head's softmax over the bounds of all
  *            kept pages. A new page begins with a stamp
@@ -70,7 +70,8 @@ enum { OPTION_ALPHA, OPTION_SHARE };
 
 static const struct kv_policy_option raas_options[] = {
     [OPTION_ALPHA] = {"alpha", 0, 0, 1, false, "stamp pages of more than this weight; 0: the best share"},
-    [OPTION_SHARE] = {"share", 0.5, 0, 1, false, "part of the pages that may go, stamped at each step"},
+    [OPTION_SHARE] = {"share", 0.5, 0, 1, false,
+                      "part of the pages that are not pinned, stamped at each step"},
     {0},
 };
 
@@ -276,13 +277,18 @@ static void raas_choose(void *state, int32_t thread, int32_t slot, int32_t layer
         stamp_best(raas, at, n_cached, q);
 }
 
+/* Has the last page no token of the list? One that was evicted may begin again in its middle. */
+static bool last_is_empty(const struct kept_pages *kept, const struct head_list *list) {
+    return list->n == 0 || begins_page(kept, list->tokens[list->n - 1]);
+}
+
 /* Pages of which tokens are left stay, with stamps that are not of the future. */
 static void cut(struct raas *raas, struct bounds_table at, int64_t n) {
     struct kept_pages *kept = kept_of(raas, at);
     struct head_list *list = list_of(raas, at);
     kv_cache_shrink(raas->cache, at.slot, at.layer, at.kv_head, n);
     list->n = count_before(list, n);
-    while (kept->n > 0 && kept->pages[kept->n - 1] >= kv_pages_of(n))
+    while (kept->n > 0 && last_is_empty(kept, list))
         kept->n--;
     kept->n_generated = 0;
     for (int64_t i = 0; i < kept->n; i++) {

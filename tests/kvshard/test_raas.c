@@ -207,7 +207,10 @@ static void rewind_to(struct pair *pair, int64_t n) {
         memset(table->tokens + n, 0, (size_t)(CONTEXT - n));
         for (int64_t page = 0; page < MAX_PAGES; page++) {
             struct page *at = &table->pages[page];
-            if (page * S >= n) *at = (struct page){0};
+            bool empty = true;
+            for (int64_t token = page * S; token < (page + 1) * S && token < CONTEXT; token++)
+                empty = empty && !table->tokens[token];
+            if (empty) *at = (struct page){0};
             if (at->stamp > n) at->stamp = n;
         }
     }
@@ -271,6 +274,24 @@ static void an_end_may_come_anew(void **state) {
         rewind_to(pair, n + 4);
         decode(pair, 100);
         end(pair);
+    }
+}
+
+/* In the middle, and then before it: nothing of the page is left. */
+static void an_evicted_page_may_begin_anew_twice(void **state) {
+    (void)state;
+    for (int64_t page = 0; page < 13; page++) {
+        for (int i = 0; i < 4; i++) {
+            struct pair *pair = begin(config_of(64, 1, 2, 2), 1, (uint64_t)page);
+            if (i & 1) prefill(pair, 20);
+            decode(pair, 220);
+            rewind_to(pair, page * S + 5);
+            if (i & 2) prefill(pair, 3);
+            decode(pair, 1);
+            rewind_to(pair, page * S + 2);
+            decode(pair, 100);
+            end(pair);
+        }
     }
 }
 
@@ -411,6 +432,7 @@ int main(void) {
         cmocka_unit_test(agrees_with_the_definition),
         cmocka_unit_test(a_large_budget_forgets_nothing),
         cmocka_unit_test(an_end_may_come_anew),
+        cmocka_unit_test(an_evicted_page_may_begin_anew_twice),
         cmocka_unit_test(dense_steps_count_as_prompt),
         cmocka_unit_test(what_is_stamped_pinned_or_newest_is_never_evicted),
         cmocka_unit_test(memory_is_flat_over_a_long_answer),
