@@ -61,6 +61,12 @@ static enum status engine_choice(const struct config *config, int32_t index,
     return STATUS_OK;
 }
 
+/* What eval holds the others to is plain dense attention. */
+static void make_plain(struct engine_config *engine) {
+    engine->emulates = false;
+    engine->corrects = false;
+}
+
 enum status command_engine_config(const struct config *config, int32_t index,
                                   struct engine_config *engine_out) {
     struct bench_engine choice;
@@ -95,6 +101,7 @@ enum status command_engine_config(const struct config *config, int32_t index,
     TRY(copy_text("policy-options", config->policy_options, sizeof engine.policy_options,
                   engine.policy_options));
     memcpy(engine.policy, choice.policy, sizeof engine.policy);
+    if (config->command == COMMAND_EVAL && strcmp(engine.policy, "full") == 0) make_plain(&engine);
     memcpy(engine.select_layers, config->select_layers, sizeof engine.select_layers);
     *engine_out = engine;
     return STATUS_OK;

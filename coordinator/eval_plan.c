@@ -62,11 +62,11 @@ static enum status print_option(const struct option *option, const struct config
     return status;
 }
 
-/* Those that a policy may look at; `full` does nothing but emulate. */
+/* Those that a policy may look at; `full`, which the others are held to, looks at none. */
 static enum status print_options(const struct config *config, bool full, struct bytes *text) {
     static const char *const names[] = {"emulate",     "recent-ratio",  "sinks",         "select-layers",
                                         "dense-below", "correct-every", "policy-options"};
-    const size_t n = full ? 1 : sizeof names / sizeof *names;
+    const size_t n = full ? 0 : sizeof names / sizeof *names;
     struct config defaults = {0};
     struct options *options;
     TRY(options_create(&config_table, &defaults, &options));
@@ -212,7 +212,8 @@ enum status eval_plan_parallel(const struct config *config, int32_t *n_out) {
     model_file_close(model);
     TRY(status);
     const int64_t context = config->context > 0 ? config->context : model_context;
-    const int64_t sequence_bytes = larger_i64(plan->total.kv_bytes_per_token * context, 1);
+    int64_t sequence_bytes = larger_i64(plan->total.kv_bytes_per_token * context, 1);
+    if (config->probe == PROBE_RECALL) sequence_bytes += sequence_bytes / 2; /* it keeps the keys once more */
     const int64_t free_bytes = host_memory_bytes() / 4 * 3 - plan->total.weight_bytes;
     memory_plan_destroy(plan);
     *n_out = (int32_t)smaller_i64(larger_i64(free_bytes / sequence_bytes, 1), PARALLEL_MOST);

@@ -52,7 +52,7 @@ static enum status describe(struct eval_sample *sample, struct eval_todo which) 
 static enum status begin_generation(struct eval_sample *sample, const struct prompt *prompt) {
     struct generation_options options = run_session_options(sample->session, 0);
     options.sampler.seed = sample->record.seed;
-    /* What is dense already would come out the same, and only take longer. */
+    /* What the others are held to is plain dense attention; its engine does not correct. */
     if (strcmp(sample->record.method.policy, "full") == 0) options.correct_every = 0;
     struct token_list ids = {0};
     enum status status = STATUS_OK;

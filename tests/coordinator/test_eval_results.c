@@ -15,6 +15,7 @@
 #include <cmocka.h>
 
 #include "base/file.h"
+#include "coordinator/commands.h"
 #include "coordinator/eval_plan.h"
 #include "coordinator/eval_results.h"
 
@@ -292,7 +293,45 @@ static void full_comes_first_and_once(void **state) {
     assert_engines("quest", "--no-baseline", "quest64 quest128 ");
     assert_engines("quest,full", "--no-baseline", "full0 quest64 quest128 ");
     assert_engines("quest", "--sinks=8", "full0 quest64sinks=8 quest128sinks=8 ");
-    assert_engines("quest", "--emulate=2", "full0emulate=2 quest64emulate=2 quest128emulate=2 ");
+    assert_engines("quest", "--emulate=2", "full0 quest64emulate=2 quest128emulate=2 ");
+    assert_engines("quest", "--correct-every=8", "full0 quest64correct-every=8 quest128correct-every=8 ");
+}
+
+/* What the others are held to neither emulates nor corrects, whatever they do. */
+static void full_is_plain(void **state) {
+    (void)state;
+    static const char *const options[] = {"--emulate=2", "--correct-every=8"};
+    for (int i = 0; i < 2; i++) {
+        struct config config;
+        struct engine_config full, quest;
+        parse_config(&config, "quest", options[i]);
+        config.parallel = 1;
+        assert_int_equal(command_engine_config(&config, 0, &full), STATUS_OK);
+        assert_int_equal(command_engine_config(&config, 1, &quest), STATUS_OK);
+        assert_string_equal(full.policy, "full");
+        assert_true(!full.emulates && !full.corrects);
+        assert_true(i == 0 ? quest.emulates : quest.corrects);
+        config_free(&config);
+    }
+}
+
+/* So many sequences as only just fit: fewer where every one holds its keys twice. */
+static void probing_leaves_room_for_fewer(void **state) {
+    (void)state;
+    struct config config;
+    static char model[] = TEST_DATA "/models/stories260K";
+    int32_t n = 0, n_probed = 0;
+    parse_config(&config, "quest", "--text");
+    config.model = model;
+    config.context = 1 << 14;
+    do {
+        config.context *= 2;
+        assert_int_equal(eval_plan_parallel(&config, &n), STATUS_OK);
+    } while (n > 8 && config.context < 1 << 30);
+    config.probe = PROBE_RECALL;
+    assert_int_equal(eval_plan_parallel(&config, &n_probed), STATUS_OK);
+    if (n > 1 && n <= 8) assert_true(n_probed < n && n_probed >= n / 2);
+    config_free(&config);
 }
 
 static void what_is_done_is_not_done_again(void **state) {
@@ -336,6 +375,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(only_one_may_write, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_settings_are_refused, set_up, tear_down),
         cmocka_unit_test(full_comes_first_and_once),
+        cmocka_unit_test(full_is_plain),
+        cmocka_unit_test(probing_leaves_room_for_fewer),
         cmocka_unit_test(what_is_done_is_not_done_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
