@@ -26,6 +26,9 @@ struct start {
     int32_t verbosity;
 };
 
+/* What rank 0 holds from the first engine to the command's end; the others hold nothing. */
+enum { NO_LOCK = -1 };
+
 static enum status dispatch_without_model(const struct config *config, int n_ranks) {
     switch (config->command) {
     case COMMAND_TOKENIZE:
@@ -106,21 +109,23 @@ static enum status check_engines(const struct config *config, int32_t n_engines)
     return STATUS_OK;
 }
 
-static enum status plan_start(enum status parsed, const struct config *config, struct start *start) {
+static enum status plan_start(enum status parsed, const struct config *config, struct start *start,
+                              int *lock_out) {
     TRY(parsed);
     start->verbosity = config->verbosity;
     if (config->help || config->version) return STATUS_OK;
     start->n_engines = command_engines(config);
     if (start->n_engines == 0) return STATUS_OK;
     TRY(command_check(config));
-    return check_engines(config, start->n_engines);
+    TRY(check_engines(config, start->n_engines));
+    return command_lock(config, lock_out);
 }
 
 /* `parsed` is what became of the arguments, which count on rank 0 only. */
-static enum status run(struct comm *comm, enum status parsed, const struct config *config) {
+static enum status run(struct comm *comm, enum status parsed, const struct config *config, int *lock_out) {
     struct start start = {0};
     enum status status = STATUS_OK;
-    if (comm_rank(comm) == 0) status = plan_start(parsed, config, &start);
+    if (comm_rank(comm) == 0) status = plan_start(parsed, config, &start, lock_out);
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);
     log_install(comm_rank(comm), start.verbosity);
@@ -167,7 +172,9 @@ int main(int argc, char **argv) {
     }
     log_install(comm_rank(comm), 0);
 
-    const enum status status = run(comm, parsed, &config);
+    int lock = NO_LOCK;
+    const enum status status = run(comm, parsed, &config, &lock);
+    if (lock != NO_LOCK) close(lock);
     if (status != STATUS_OK && comm_rank(comm) == 0) fprintf(stderr, "caucus: %s\n", status_message());
     config_free(&config);
     comm_close(comm);

@@ -25,6 +25,10 @@ enum status command_check(const struct config *config) {
     return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
 }
 
+enum status command_lock(const struct config *config, int *lock_out) {
+    return config->command == COMMAND_EVAL ? eval_results_lock(config->results, lock_out) : STATUS_OK;
+}
+
 enum status command_needs_engine(const struct config *config, int32_t index, bool *needed_out) {
     if (config->command == COMMAND_EVAL) return command_eval_needs(config, index, needed_out);
     *needed_out = true;

@@ -24,6 +24,10 @@ NODISCARD enum status command_engine_config(const struct config *config, int32_t
  * what the configuration's own checks leave to the command. */
 NODISCARD enum status command_check(const struct config *config);
 
+/* Before the first engine: what the command holds until its end, to be closed with close(2). *lock_out stays
+ * as it is where that is nothing. */
+NODISCARD enum status command_lock(const struct config *config, int *lock_out);
+
 /* Does the `index`-th engine have anything to do? What eval has made before is not made again. */
 NODISCARD enum status command_needs_engine(const struct config *config, int32_t index, bool *needed_out);
 

@@ -149,7 +149,8 @@ static enum status read_input(const struct config *config, struct eval_input *in
     TRY(eval_problems_read(config->problems, config->limit, &input->problems));
     TRY(eval_settings_create(config, &input->settings));
     TRY(eval_results_read(config->results, &input->results));
-    return eval_results_check(&input->results, config->results, input->settings);
+    TRY(eval_results_check(&input->results, config->results, input->settings));
+    return eval_results_check_probe(&input->results, config);
 }
 
 enum status eval_input_read(const struct config *config, struct eval_input *input_out) {

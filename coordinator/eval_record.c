@@ -101,6 +101,7 @@ static json_t *record_json(const struct eval_record *record) {
     object = with(object, "share_seconds", json_real(record->share_seconds));
     object = with(object, "series", series_json(record));
     if (record->n_recall > 0) object = with(object, "recall", recall_json(record));
+    if (record->probe_every > 0) object = with(object, "probe_every", json_integer(record->probe_every));
     return record->text ? with(object, "text", text_json(record->text)) : object;
 }
 
@@ -241,6 +242,8 @@ static enum status read_outcome(const struct source *source, struct eval_record 
     TRY(read_number(source, "seconds", &record->seconds));
     TRY(read_number(source, "share_seconds", &record->share_seconds));
     TRY(read_series(source, record));
+    if (json_object_get(source->object, "probe_every"))
+        TRY(read_integer(source, "probe_every", 1, INT32_MAX, &record->probe_every));
     return read_recall(source, record);
 }
 

@@ -54,7 +54,8 @@ struct eval_record {
     size_t n_series;
     double *recall; /* [n_recall] by layer, where it was asked for */
     size_t n_recall;
-    char *text; /* what the model wrote; NULL: not kept */
+    int64_t probe_every; /* … the decode steps that it is of; 0: not said */
+    char *text;          /* what the model wrote; NULL: not kept */
 };
 
 /* Appends the line, newline included. */

@@ -145,6 +145,18 @@ enum status eval_results_check(const struct eval_results *results, const char *p
     return STATUS_OK;
 }
 
+enum status eval_results_check_probe(const struct eval_results *results, const struct config *config) {
+    if (config->probe != PROBE_RECALL) return STATUS_OK;
+    for (size_t i = 0; i < results->n; i++) {
+        const int64_t every = results->records[i].probe_every;
+        if (every > 0 && every != config->probe_every)
+            return FAIL(STATUS_BAD_INPUT,
+                        "%s has recall with --probe-every %lld, not %d; choose another --results",
+                        config->results, (long long)every, config->probe_every);
+    }
+    return STATUS_OK;
+}
+
 /* ---- writing ---- */
 
 struct eval_writer {
@@ -157,10 +169,15 @@ static enum status fail_io(const char *path) {
     return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
-static enum status lock(const struct eval_writer *writer) {
-    if (flock(writer->file, LOCK_EX | LOCK_NB) == 0) return STATUS_OK;
-    if (errno != EWOULDBLOCK) return STATUS_OK; /* a file system without locks */
-    return FAIL(STATUS_IO, "%s is being written by another caucus eval", writer->path);
+enum status eval_results_lock(const char *path, int *lock_out) {
+    const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
+    if (file < 0) return fail_io(path);
+    if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) { /* else: a file system without locks */
+        close(file);
+        return FAIL(STATUS_IO, "%s is being written by another caucus eval", path);
+    }
+    *lock_out = file;
+    return STATUS_OK;
 }
 
 /* Where the last whole line ends, 0 in a file without one. */
@@ -221,9 +238,8 @@ static enum status write_header(struct eval_writer *writer, const json_t *header
 static enum status open_writer(struct eval_writer *writer, const char *path, const json_t *header) {
     writer->path = strdup(path);
     if (!writer->path) return FAIL(STATUS_NO_MEMORY, "out of memory for %s", path);
-    writer->file = open(path, O_RDWR | O_CREAT | O_APPEND | O_CLOEXEC, 0666);
+    writer->file = open(path, O_RDWR | O_APPEND | O_CLOEXEC);
     if (writer->file < 0) return fail_io(path);
-    TRY(lock(writer));
     off_t size = 0;
     TRY(cut_torn_end(writer, &size));
     return size > 0 ? STATUS_OK : write_header(writer, header);

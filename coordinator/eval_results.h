@@ -12,6 +12,7 @@
 
 #include <jansson.h>
 
+#include "coordinator/config.h"
 #include "coordinator/eval_record.h"
 
 /* What is in a file. */
@@ -30,10 +31,18 @@ void eval_results_free(struct eval_results *results);
 NODISCARD enum status eval_results_check(const struct eval_results *results, const char *path,
                                          json_t *settings);
 
+/* Against a second program that writes, until *lock_out is closed: what is read meanwhile is all there is. A
+ * file that does not exist is made, empty. */
+NODISCARD enum status eval_results_lock(const char *path, int *lock_out);
+
+/* Is recall that `config` asks for of the same steps as what the file has of it? */
+NODISCARD enum status eval_results_check_probe(const struct eval_results *results,
+                                               const struct config *config);
+
 struct eval_writer;
 
-/* Locks the file against a second writer, cuts a torn end off, and writes the header (borrowed) where there
- * is none yet. */
+/* Cuts a torn end off, and writes the header (borrowed) where there is none yet. The file is there, and is
+ * the caller's alone: eval_results_lock. */
 NODISCARD enum status eval_writer_open(const char *path, const json_t *header,
                                        struct eval_writer **writer_out);
 NODISCARD enum status eval_writer_append(struct eval_writer *writer, const struct eval_record *record);

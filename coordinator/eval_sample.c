@@ -167,12 +167,13 @@ static enum status judge(struct eval_sample *sample, const struct generation_vie
 }
 
 /* By layer, where it was probed. */
-static enum status keep_recall(struct eval_record *record, const struct recall *recall) {
+static enum status keep_recall(struct eval_record *record, const struct recall *recall, int32_t every) {
     if (!recall) return STATUS_OK;
     const int32_t n = recall->seen.n_layers;
     record->recall = calloc((size_t)n + 1, sizeof *record->recall);
     if (!record->recall) return FAIL(STATUS_NO_MEMORY, "out of memory for a sample's recall");
     record->n_recall = (size_t)n;
+    record->probe_every = every;
     for (int32_t layer = 0; layer < n; layer++) {
         const double share = recall_of_layer(recall, layer);
         record->recall[layer] = isnan(share) ? -1 : share;
@@ -189,7 +190,7 @@ enum status eval_sample_record(struct eval_sample *sample, const struct eval_rec
     record->seconds = timer_seconds() - sample->began;
     TRY(copy_text(finish_reason_name(generation_finish_reason(sample->generation)), &record->finish));
     TRY(judge(sample, &view));
-    TRY(keep_recall(record, view.recall));
+    TRY(keep_recall(record, view.recall, sample->session->config->probe_every));
     if (sample->session->config->text) TRY(copy_text(view.text, &record->text));
     *record_out = record;
     return STATUS_OK;

@@ -74,6 +74,14 @@ for launcher in "" "mpirun -q -n 2"; do
     same_results "$scratch/one" "$scratch/killed"
 done
 
+# What another one writes is refused before the model is loaded.
+exec 9>>"$scratch/held"
+flock 9
+"$program" eval "${engine[@]}" --results "$scratch/held" -v 2>"$scratch/err" && fail "two evals write one file"
+grep -q "^caucus: $scratch/held is being written by another caucus eval$" "$scratch/err" || fail "$(cat "$scratch/err")"
+! grep -q "numerics" "$scratch/err" || fail "the model was loaded: $(cat "$scratch/err")"
+exec 9>&-
+
 # A torn line is made anew; more samples and problems go into the same file.
 head -c -5 "$scratch/one" >"$scratch/torn"
 "$program" eval "${engine[@]}" --results "$scratch/torn" >/dev/null

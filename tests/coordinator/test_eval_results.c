@@ -55,6 +55,7 @@ static void a_record_comes_back(void **state) {
     record.n_series = 2;
     record.recall = recall;
     record.n_recall = 3;
+    record.probe_every = 16;
     struct bytes line = {0};
     assert_int_equal(eval_record_print(&record, &line), STATUS_OK);
     assert_ptr_equal(strchr(line.data, '\n'), line.data + line.size - 1);
@@ -74,6 +75,7 @@ static void a_record_comes_back(void **state) {
     assert_true(back.series[0].seconds_per_token == -1 && back.series[1].seconds_per_token == 0.25);
     assert_true(back.series[1].context == 256 && back.series[1].kv_bytes == 1048576);
     assert_int_equal(back.n_recall, 3);
+    assert_int_equal(back.probe_every, 16);
     assert_true(back.recall[1] == 0.5 && isnan(back.recall[2]) == 0 && back.recall[2] < 0);
     assert_null(back.text);
     eval_record_free(&back);
@@ -92,6 +94,7 @@ static void what_is_not_said_stays_unsaid(void **state) {
     assert_int_equal(eval_record_parse(line.data, line.size, "r:2", &back), STATUS_OK);
     assert_true(eval_method_is_full(&back.method) && back.method.budget == 0);
     assert_true(!back.id_json && !back.answer && back.steps == -1 && back.attended < 0 && back.n_recall == 0);
+    assert_int_equal(back.probe_every, 0);
     eval_record_free(&back);
     bytes_free(&line);
 }
@@ -146,12 +149,19 @@ static int tear_down(void **state) {
     return 0;
 }
 
-static void append(const struct fixture *fixture, const char *policy, int64_t problem, int64_t sample) {
+static void append_held(const struct fixture *fixture, const char *policy, int64_t problem, int64_t sample) {
     struct eval_writer *writer;
     const struct eval_record record = make_record(policy, 64, problem, sample);
     assert_int_equal(eval_writer_open(fixture->path, fixture->header, &writer), STATUS_OK);
     assert_int_equal(eval_writer_append(writer, &record), STATUS_OK);
     eval_writer_close(writer);
+}
+
+static void append(const struct fixture *fixture, const char *policy, int64_t problem, int64_t sample) {
+    int lock;
+    assert_int_equal(eval_results_lock(fixture->path, &lock), STATUS_OK);
+    append_held(fixture, policy, problem, sample);
+    close(lock);
 }
 
 static void write_raw(const struct fixture *fixture, const char *content, bool append_it) {
@@ -227,13 +237,16 @@ static void damage_in_the_middle_is_refused(void **state) {
 
 static void only_one_may_write(void **state) {
     const struct fixture *fixture = *state;
-    struct eval_writer *first, *second;
-    assert_int_equal(eval_writer_open(fixture->path, fixture->header, &first), STATUS_OK);
-    assert_int_equal(eval_writer_open(fixture->path, fixture->header, &second), STATUS_IO);
+    int first, second;
+    assert_int_equal(eval_results_lock(fixture->path, &first), STATUS_OK);
+    append_held(fixture, "quest", 0, 0);
+    /* Neither what is written nor what is read meanwhile gives it back. */
+    assert_int_equal(count_records(fixture), 1);
+    assert_int_equal(eval_results_lock(fixture->path, &second), STATUS_IO);
     assert_non_null(strstr(status_message(), "is being written by another caucus eval"));
-    eval_writer_close(first);
-    assert_int_equal(eval_writer_open(fixture->path, fixture->header, &second), STATUS_OK);
-    eval_writer_close(second);
+    close(first);
+    assert_int_equal(eval_results_lock(fixture->path, &second), STATUS_OK);
+    close(second);
 }
 
 static void other_settings_are_refused(void **state) {
@@ -334,6 +347,27 @@ static void probing_leaves_room_for_fewer(void **state) {
     config_free(&config);
 }
 
+/* Means over steps that were chosen differently would be mixed. Where the steps are not said, as in older
+ * lines, and without recall, anything goes. */
+static void recall_of_other_steps_is_refused(void **state) {
+    (void)state;
+    struct config config;
+    struct eval_record records[] = {make_record("full", 0, 0, 0), make_record("quest", 64, 0, 0)};
+    const struct eval_results results = {.records = records, .n = 2};
+    parse_config(&config, "quest", "--probe-every=16");
+    config.probe = PROBE_RECALL;
+    assert_int_equal(eval_results_check_probe(&results, &config), STATUS_OK);
+    records[1].probe_every = 16;
+    assert_int_equal(eval_results_check_probe(&results, &config), STATUS_OK);
+    records[1].probe_every = 8;
+    assert_int_equal(eval_results_check_probe(&results, &config), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(),
+                        "R has recall with --probe-every 8, not 16; choose another --results");
+    config.probe = PROBE_NONE;
+    assert_int_equal(eval_results_check_probe(&results, &config), STATUS_OK);
+    config_free(&config);
+}
+
 static void what_is_done_is_not_done_again(void **state) {
     (void)state;
     struct config config;
@@ -377,6 +411,7 @@ int main(void) {
         cmocka_unit_test(full_comes_first_and_once),
         cmocka_unit_test(full_is_plain),
         cmocka_unit_test(probing_leaves_room_for_fewer),
+        cmocka_unit_test(recall_of_other_steps_is_refused),
         cmocka_unit_test(what_is_done_is_not_done_again),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
