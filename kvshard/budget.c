@@ -9,12 +9,10 @@ enum status budget_check_sinks(const struct kv_policy_config *config) {
     return STATUS_OK;
 }
 
-enum status budget_pages(const struct kv_policy_config *config, int32_t least, int64_t *n_pages_out) {
-    const int32_t n_pages = config->budget / KV_PAGE_TOKENS;
-    if (n_pages < least)
+enum status budget_check_pages(const struct kv_policy_config *config, int32_t least) {
+    if (config->budget / KV_PAGE_TOKENS < least)
         return FAIL(STATUS_BAD_INPUT,
                     "budget %d is too small: policy %s counts in pages of %d tokens and needs %d of them",
                     config->budget, config->name, KV_PAGE_TOKENS, least);
-    *n_pages_out = n_pages;
     return STATUS_OK;
 }

@@ -11,6 +11,5 @@
 /* The sinks, another token and the current one; else STATUS_BAD_INPUT. */
 NODISCARD enum status budget_check_sinks(const struct kv_policy_config *config);
 
-/* The budget in whole pages; fewer than `least` are STATUS_BAD_INPUT. */
-NODISCARD enum status budget_pages(const struct kv_policy_config *config, int32_t least,
-                                   int64_t *n_pages_out);
+/* Fewer whole pages than `least`: STATUS_BAD_INPUT. */
+NODISCARD enum status budget_check_pages(const struct kv_policy_config *config, int32_t least);

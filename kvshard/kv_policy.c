@@ -41,8 +41,25 @@ static const struct kv_policy_vtable *find_policy(const char *name) {
     return NULL;
 }
 
-enum status kv_policy_check_name(const char *name) {
-    return find_policy(name) ? STATUS_OK : unknown_policy(name);
+/* What comes again would count as a prompt, or miss what it attended to. */
+static enum status check_correction(const struct kv_policy_config *config,
+                                    const struct kv_policy_vtable *vtable) {
+    if (!config->corrects || !vtable->admit) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--correct-every needs a policy that evicts nothing, and %s does",
+                config->name);
+}
+
+static enum status parse_and_check(const struct kv_policy_config *config,
+                                   const struct kv_policy_vtable *vtable, double *values_out) {
+    TRY(policy_options_parse(config->options, vtable, policies, N_POLICIES, values_out));
+    if (vtable->check) TRY(vtable->check(config, values_out));
+    return check_correction(config, vtable);
+}
+
+enum status kv_policy_check(const struct kv_policy_config *config) {
+    double values[KV_POLICY_MAX_OPTIONS];
+    const struct kv_policy_vtable *vtable = find_policy(config->name);
+    return vtable ? parse_and_check(config, vtable, values) : unknown_policy(config->name);
 }
 
 /* What the model loader and the shard map already made sure of. */
@@ -68,7 +85,7 @@ static enum status create_emulate(const struct kv_policy_config *config, struct 
 
 static enum status create_state(const struct kv_policy_config *config, struct kv_policy *policy) {
     double values[KV_POLICY_MAX_OPTIONS];
-    TRY(policy_options_parse(config->options, policy->vtable, policies, N_POLICIES, values));
+    TRY(parse_and_check(config, policy->vtable, values));
     TRY(arena_create("the policy", &policy->memory));
     if (policy->vtable->create) TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
     TRY(create_emulate(config, policy));
@@ -78,8 +95,8 @@ static enum status create_state(const struct kv_policy_config *config, struct kv
 
 enum status kv_policy_create(const struct kv_policy_config *config, struct kv_policy **policy_out) {
     check_shape(config);
-    TRY(kv_policy_check_name(config->name));
     const struct kv_policy_vtable *vtable = find_policy(config->name);
+    if (!vtable) return unknown_policy(config->name);
     struct kv_policy *policy = calloc(1, sizeof *policy);
     if (!policy) return FAIL(STATUS_NO_MEMORY, "out of memory for the policy");
     *policy = (struct kv_policy){.vtable = vtable,

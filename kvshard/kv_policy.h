@@ -50,6 +50,7 @@ struct kv_policy_config {
     const char *options;          /* "name=value,policy.name=value"; NULL: all as by default */
     bool emulates;                /* layers behind … */
     int32_t emulate_layer;        /* … this one attend more to what it attended to */
+    bool corrects;                /* decoded tokens come again, to be read densely: nothing may be evicted */
 
     int32_t n_slots;
     int32_t n_layers;
@@ -98,8 +99,9 @@ struct kv_partial {
 NODISCARD enum status kv_policy_create(const struct kv_policy_config *config, struct kv_policy **policy_out);
 void kv_policy_destroy(struct kv_policy *policy); /* NULL is allowed */
 
-/* Is there a policy of this name? What create says first, without making one. */
-NODISCARD enum status kv_policy_check_name(const char *name);
+/* What create says first, without making one: what is wrong whatever the model. Reads the fields before
+ * n_slots only. */
+NODISCARD enum status kv_policy_check(const struct kv_policy_config *config);
 
 /* Tokens first … first + n - 1 of the slot's sequence come next: they get rows in the cache. decode: one
  * token, which follows the policy. As kv_cache_reserve in what it returns. */

@@ -26,7 +26,11 @@ struct kv_policy_vtable {
     const char *summary;
     const struct kv_policy_option *options; /* at most KV_POLICY_MAX_OPTIONS; NULL: none */
 
-    /* values [options]: one for each option, in the table's order. NULL: there is no state. */
+    /* What can be refused without knowing the model: budget, sinks, share of the newest. values [options]:
+     * one for each option, in the table's order. NULL: nothing. */
+    enum status (*check)(const struct kv_policy_config *config, const double *values);
+
+    /* Comes after check. NULL: there is no state. */
     enum status (*create)(const struct kv_policy_config *config, const double *values, struct arena *memory,
                           void **state_out);
 

@@ -79,15 +79,18 @@ static enum status create_slot(const struct kv_policy_config *config, const stru
     return ARENA_TAKE(memory, (size_t)(policy->n_best + policy->n_newest) * KV_PAGE_TOKENS, &slot->set);
 }
 
+static enum status delta_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    return budget_check_pages(config, 1);
+}
+
 static enum status delta_create(const struct kv_policy_config *config, const double *values,
                                 struct arena *memory, void **state_out) {
     struct delta *policy;
-    int64_t n_pages;
-    TRY(budget_pages(config, 1, &n_pages));
     TRY(ARENA_TAKE(memory, 1, &policy));
     policy->kernels = config->kernels;
     policy->budget = smaller_i64(config->budget, config->context_length); /* more costs no memory */
-    n_pages = policy->budget / KV_PAGE_TOKENS;
+    const int64_t n_pages = policy->budget / KV_PAGE_TOKENS;
     policy->n_newest = (int32_t)smaller_i64((int64_t)values[NEWEST], n_pages);
     policy->n_best = (int32_t)n_pages - policy->n_newest;
     TRY(create_plan(config, memory, &policy->plan));
@@ -195,6 +198,7 @@ const struct kv_policy_vtable kv_policy_delta = {
     .name = "delta",
     .summary = "a few layers choose one set of pages, by the greatest weight under any head",
     .options = options,
+    .check = delta_check,
     .create = delta_create,
     .layer = delta_layer,
     .message_words = delta_message_words,

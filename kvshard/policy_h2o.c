@@ -50,12 +50,17 @@ static enum status create_scratch(const struct kv_policy_config *config, struct 
     return ARENA_TAKE(memory, n, &scratch->evicted);
 }
 
+static enum status h2o_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    if (config->budget < 2)
+        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy h2o needs 2 tokens", config->budget);
+    return STATUS_OK;
+}
+
 static enum status h2o_create(const struct kv_policy_config *config, const double *values,
                               struct arena *memory, void **state_out) {
     struct h2o *policy;
     (void)values;
-    if (config->budget < 2)
-        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy h2o needs 2 tokens", config->budget);
     TRY(ARENA_TAKE(memory, 1, &policy));
     policy->kernels = config->kernels;
     policy->budget = config->budget;
@@ -167,6 +172,7 @@ static void h2o_rank(void *state, int32_t thread, int32_t slot, int32_t layer, i
 const struct kv_policy_vtable kv_policy_h2o = {
     .name = "h2o",
     .summary = "each KV head keeps the K/2 tokens of greatest weight so far and the K/2 newest",
+    .check = h2o_check,
     .create = h2o_create,
     .admit = h2o_admit,
     .resident = h2o_resident,

@@ -38,7 +38,8 @@ struct lessismore {
     struct top_scratch *scratch;   /* [n_threads] of rank */
 };
 
-static enum status check_options(const struct kv_policy_config *config) {
+static enum status lessismore_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
     TRY(budget_check_sinks(config));
     if (!(config->recent_ratio >= 0 && config->recent_ratio <= 1)) /* catches NaN too */
         return FAIL(STATUS_BAD_INPUT, "recent-ratio must be from 0 to 1, not %g", config->recent_ratio);
@@ -78,7 +79,6 @@ static enum status lessismore_create(const struct kv_policy_config *config, cons
                                      struct arena *memory, void **state_out) {
     struct lessismore *policy;
     (void)values;
-    TRY(check_options(config));
     TRY(ARENA_TAKE(memory, 1, &policy));
     share_budget(config, policy);
     policy->n_heads_global = (uint32_t)config->n_heads_global;
@@ -178,6 +178,7 @@ static struct kv_set lessismore_set(const void *state, int32_t slot_index, int32
 const struct kv_policy_vtable kv_policy_lessismore = {
     .name = "lessismore",
     .summary = "two layers choose one set of K tokens for all heads of all ranks",
+    .check = lessismore_check,
     .create = lessismore_create,
     .layer = lessismore_layer,
     .message_words = lessismore_message_words,

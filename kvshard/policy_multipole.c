@@ -100,14 +100,19 @@ static int32_t clustering_step(double recluster, int64_t budget) {
     return step;
 }
 
-static enum status multipole_create(const struct kv_policy_config *config, const double *values,
-                                    struct arena *memory, void **state_out) {
-    struct multipole *policy;
+static enum status multipole_check(const struct kv_policy_config *config, const double *values) {
     const int32_t step = clustering_step(values[RECLUSTER], config->budget);
     if (config->budget <= (int64_t)values[SINKS] + step)
         return FAIL(STATUS_BAD_INPUT,
                     "budget %d is too small for multipole: with %d sinks it must be at least %lld",
                     config->budget, (int)values[SINKS], (long long)values[SINKS] + CLUSTER_TOKENS + 1);
+    return STATUS_OK;
+}
+
+static enum status multipole_create(const struct kv_policy_config *config, const double *values,
+                                    struct arena *memory, void **state_out) {
+    struct multipole *policy;
+    const int32_t step = clustering_step(values[RECLUSTER], config->budget);
     TRY(ARENA_TAKE(memory, 1, &policy));
     *policy = (struct multipole){
         .kernels = config->kernels,
@@ -253,6 +258,7 @@ const struct kv_policy_vtable kv_policy_multipole = {
     .name = "multipole",
     .summary = "the best clusters of keys exactly, K tokens, all others by their centres",
     .options = options,
+    .check = multipole_check,
     .create = multipole_create,
     .rewind = multipole_rewind,
     .layer = multipole_layer,

@@ -42,14 +42,17 @@ static enum status create_scratch(const struct kv_policy_config *config, struct 
     return ARENA_TAKE(memory, (size_t)max_pages, &scratch->pages);
 }
 
+static enum status quest_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    return budget_check_pages(config, 2);
+}
+
 static enum status quest_create(const struct kv_policy_config *config, const double *values,
                                 struct arena *memory, void **state_out) {
     struct quest *quest;
-    int64_t n_pages;
-    TRY(budget_pages(config, 2, &n_pages));
     TRY(ARENA_TAKE(memory, 1, &quest));
     quest->budget = config->budget;
-    quest->n_best = n_pages - 1;
+    quest->n_best = config->budget / KV_PAGE_TOKENS - 1;
     quest->n_kv_heads = config->n_kv_heads_local;
     quest->group = config->n_heads_local / config->n_kv_heads_local;
     TRY(head_lists_create(config, values[0], memory, &quest->lists));
@@ -116,6 +119,7 @@ const struct kv_policy_vtable kv_policy_quest = {
     .name = "quest",
     .summary = "each KV head reads the pages whose largest keys promise most",
     .options = quest_options,
+    .check = quest_check,
     .create = quest_create,
     .rewind = quest_rewind,
     .layer = quest_layer,

@@ -96,17 +96,22 @@ static enum status create_scratch(const struct raas *raas, struct arena *memory,
     return ARENA_TAKE(memory, (size_t)raas->group * max_pages, &scratch->weights);
 }
 
+static enum status raas_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    return budget_check_pages(config, 2);
+}
+
 static enum status raas_create(const struct kv_policy_config *config, const double *values,
                                struct arena *memory, void **state_out) {
     struct raas *raas;
     TRY(ARENA_TAKE(memory, 1, &raas));
-    TRY(budget_pages(config, 2, &raas->n_pages));
     raas->kernels = config->kernels;
     raas->cache = config->cache;
     raas->n_layers = config->n_layers;
     raas->n_kv_heads = config->n_kv_heads_local;
     raas->group = config->n_heads_local / config->n_kv_heads_local;
     raas->budget = config->budget;
+    raas->n_pages = config->budget / KV_PAGE_TOKENS;
     raas->max_pages = kv_pages_of(config->context_length);
     raas->evicts = config->budget < config->context_length;
     raas->alpha = values[OPTION_ALPHA];
@@ -314,6 +319,7 @@ const struct kv_policy_vtable kv_policy_raas = {
     .name = "raas",
     .summary = "pages that attention has left for longest are forgotten, the prompt's never",
     .options = raas_options,
+    .check = raas_check,
     .create = raas_create,
     .admit = raas_admit,
     .resident = raas_resident,

@@ -87,11 +87,16 @@ static enum status create_scratch(const struct kv_policy_config *config, struct 
     return STATUS_OK;
 }
 
+static enum status refresh_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    if (config->budget < 1)
+        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy refresh needs a token", config->budget);
+    return STATUS_OK;
+}
+
 static enum status refresh_create(const struct kv_policy_config *config, const double *values,
                                   struct arena *memory, void **state_out) {
     struct refresh *policy;
-    if (config->budget < 1)
-        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy refresh needs a token", config->budget);
     TRY(ARENA_TAKE(memory, 1, &policy));
     policy->kernels = config->kernels;
     policy->budget = smaller_i64(config->budget, config->context_length); /* more costs no memory */
@@ -223,6 +228,7 @@ const struct kv_policy_vtable kv_policy_refresh = {
     .name = "refresh",
     .summary = "K tokens for each KV head, chosen anew when its queries have changed",
     .options = options,
+    .check = refresh_check,
     .create = refresh_create,
     .rewind = refresh_rewind,
     .layer = refresh_layer,

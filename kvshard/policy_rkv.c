@@ -92,13 +92,18 @@ static enum status create_scratch(const struct kv_policy_config *config, struct 
     return STATUS_OK;
 }
 
-static enum status rkv_create(const struct kv_policy_config *config, const double *values,
-                              struct arena *memory, void **state_out) {
-    struct rkv *policy;
+static enum status rkv_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
     if (config->budget <= OBSERVED)
         return FAIL(STATUS_BAD_INPUT,
                     "budget %d is too small: policy rkv keeps the last %d tokens and others", config->budget,
                     OBSERVED);
+    return STATUS_OK;
+}
+
+static enum status rkv_create(const struct kv_policy_config *config, const double *values,
+                              struct arena *memory, void **state_out) {
+    struct rkv *policy;
     TRY(ARENA_TAKE(memory, 1, &policy));
     policy->kernels = config->kernels;
     policy->budget = smaller_i64(config->budget, config->context_length); /* more costs no memory */
@@ -253,6 +258,7 @@ const struct kv_policy_vtable kv_policy_rkv = {
     .name = "rkv",
     .summary = "now and then each KV head keeps K tokens that are attended to and not said twice",
     .options = options,
+    .check = rkv_check,
     .create = rkv_create,
     .admit = rkv_admit,
     .resident = rkv_resident,

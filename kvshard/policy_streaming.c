@@ -28,11 +28,15 @@ struct streaming {
     struct slot *slots; /* [n_slots] */
 };
 
+static enum status streaming_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    return budget_check_sinks(config);
+}
+
 static enum status streaming_create(const struct kv_policy_config *config, const double *values,
                                     struct arena *memory, void **state_out) {
     struct streaming *policy;
     (void)values;
-    TRY(budget_check_sinks(config));
     TRY(ARENA_TAKE(memory, 1, &policy));
     policy->cache = config->cache;
     policy->n_layers = config->n_layers;
@@ -118,6 +122,7 @@ static enum kv_attention streaming_layer(const void *state, int32_t slot, int32_
 const struct kv_policy_vtable kv_policy_streaming = {
     .name = "streaming",
     .summary = "the first tokens and the last K - sinks are kept, all others forgotten",
+    .check = streaming_check,
     .create = streaming_create,
     .admit = streaming_admit,
     .resident = streaming_resident,

@@ -27,12 +27,17 @@ struct tidal {
     struct top_scratch *scratch;   /* [n_threads] */
 };
 
+static enum status tidal_check(const struct kv_policy_config *config, const double *values) {
+    (void)values;
+    if (config->budget < 2)
+        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy tidal needs 2 tokens", config->budget);
+    return STATUS_OK;
+}
+
 static enum status tidal_create(const struct kv_policy_config *config, const double *values,
                                 struct arena *memory, void **state_out) {
     struct tidal *tidal;
     (void)values;
-    if (config->budget < 2)
-        return FAIL(STATUS_BAD_INPUT, "budget %d is too small: policy tidal needs 2 tokens", config->budget);
     TRY(ARENA_TAKE(memory, 1, &tidal));
     tidal->budget = smaller_i64(config->budget, config->context_length);
     tidal->n_heads = config->n_heads_local;
@@ -83,6 +88,7 @@ const struct kv_policy_vtable kv_policy_tidal = {
     .name = "tidal",
     .summary = "two layers choose K tokens for each query head",
     .lists_per_head = true,
+    .check = tidal_check,
     .create = tidal_create,
     .layer = tidal_layer,
     .rank = tidal_rank,

@@ -147,11 +147,21 @@ static void use_known_select_layers(const struct model_spec *spec, struct engine
     }
 }
 
-/* What comes again would count as a prompt, or miss what it attended to. */
-static enum status check_correction(const struct worker *worker) {
-    if (!worker->config.corrects || !kv_policy_evicts(worker->policy)) return STATUS_OK;
-    return FAIL(STATUS_BAD_INPUT, "--correct-every needs a policy that evicts nothing, and %s does",
-                worker->config.policy);
+/* What the configuration alone says. */
+static struct kv_policy_config policy_config(const struct engine_config *config) {
+    return (struct kv_policy_config){
+        .name = config->policy,
+        .budget = config->budget,
+        .recent_ratio = config->recent_ratio,
+        .n_sinks = config->n_sinks,
+        .n_select_layers = config->n_select_layers,
+        .select_layers = config->select_layers,
+        .dense_below = config->dense_below,
+        .options = config->policy_options,
+        .emulates = config->emulates,
+        .emulate_layer = config->emulate_layer,
+        .corrects = config->corrects,
+    };
 }
 
 static enum status create_cache_and_policy(struct worker *worker) {
@@ -167,29 +177,18 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .dtype = config->kv_dtype,
     };
     TRY(kv_cache_create(&shape, worker->kernels, &worker->cache));
-    const struct kv_policy_config policy = {
-        .name = config->policy,
-        .budget = config->budget,
-        .recent_ratio = config->recent_ratio,
-        .n_sinks = config->n_sinks,
-        .n_select_layers = config->n_select_layers,
-        .select_layers = config->select_layers,
-        .dense_below = config->dense_below,
-        .options = config->policy_options,
-        .emulates = config->emulates,
-        .emulate_layer = config->emulate_layer,
-        .n_slots = config->max_slots,
-        .n_layers = shard->spec->n_layers,
-        .n_heads_global = shard->spec->n_heads,
-        .n_heads_local = shard->n_heads,
-        .first_head = shard->first_head,
-        .n_kv_heads_local = shard->n_kv_heads,
-        .head_dim = shard->spec->head_dim,
-        .context_length = worker->limits.context_length,
-        .n_threads = omp_get_max_threads(),
-        .kernels = worker->kernels,
-        .cache = worker->cache,
-    };
+    struct kv_policy_config policy = policy_config(config);
+    policy.n_slots = config->max_slots;
+    policy.n_layers = shard->spec->n_layers;
+    policy.n_heads_global = shard->spec->n_heads;
+    policy.n_heads_local = shard->n_heads;
+    policy.first_head = shard->first_head;
+    policy.n_kv_heads_local = shard->n_kv_heads;
+    policy.head_dim = shard->spec->head_dim;
+    policy.context_length = worker->limits.context_length;
+    policy.n_threads = omp_get_max_threads();
+    policy.kernels = worker->kernels;
+    policy.cache = worker->cache;
     const struct probe_config probe = {
         .kind = config->probe,
         .every = config->probe_every,
@@ -199,7 +198,6 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .comm = worker->comm,
     };
     TRY(kv_policy_create(&policy, &worker->policy));
-    TRY(check_correction(worker));
     return probe_create(&probe, &worker->probe);
 }
 
@@ -327,7 +325,8 @@ static enum status set_up(struct worker *worker) {
 }
 
 enum status worker_check(const struct engine_config *config) {
-    return kv_policy_check_name(config->policy);
+    const struct kv_policy_config policy = policy_config(config);
+    return kv_policy_check(&policy);
 }
 
 enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {

@@ -12,7 +12,8 @@
 
 struct worker;
 
-/* Local. What can be seen to be wrong before a model is loaded: a policy that does not exist. */
+/* Local. What can be seen to be wrong before a model is loaded: a policy that does not exist, its options,
+ * its budget; one that evicts, with corrections. */
 NODISCARD enum status worker_check(const struct engine_config *config);
 
 /* Opens the model, deals it, loads this rank's share. `config` is the same on all ranks (broadcast it

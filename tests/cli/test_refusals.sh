@@ -17,6 +17,15 @@ refuses "no model given; name a Hugging Face folder or a .gguf file with -m PATH
 refuses "--budget 5 is below --sinks 4 + 2: no room is left to choose" run -m $model --budget 5
 refuses_together "--correct-every needs a policy that evicts nothing, and streaming does" \
     run -m $model -p x --policy streaming --correct-every 8
+# Of several policies the last is looked at before the first has run for hours.
+several=(eval -m models/lemma -t 1 --problems tests/data/eval/lemma.jsonl --results "$scratch/results")
+refuses "--correct-every needs a policy that evicts nothing, and h2o does" \
+    "${several[@]}" --policy lessismore,h2o --correct-every 7
+refuses "policy quest has no option 'window': it has first-layer" \
+    bench -m models/lemma --policy tactic,quest --policy-options window=64
+refuses "budget 16 is too small: policy quest counts in pages of 16 tokens and needs 2 of them" \
+    "${several[@]}" --policy lessismore,quest --budget 16
+[ ! -e "$scratch/results" ] || fail "results of a policy that cannot run were begun"
 refuses "--fill-kv: one number is wanted; only bench takes several" run -m $model -p x --fill-kv 1,2
 CAUCUS_TOPP=1 refuses "CAUCUS_TOPP: this environment variable names no option; did you mean CAUCUS_TOP_P?" \
     inspect -m $model

@@ -94,6 +94,52 @@ static void options_out_of_range_are_refused(void **state) {
     refused(&config, "32 bits");
 }
 
+/* What is wrong whatever the model is said without one: nothing but these fields is given. */
+static void what_needs_no_model_is_checked_without_one(void **state) {
+    (void)state;
+    static const struct {
+        const char *name, *options, *word;
+        int32_t budget;
+        bool corrects;
+    } cases[] = {
+        {"lessmore", NULL, "'lessmore'", 64, false},
+        {"quest", "window=64", "window", 64, false},
+        {"tactic", "p=2", "tactic.p", 64, false},
+        {"full", "quest.window=64", "window", 64, false},
+        {"quest", NULL, "needs 2 of them", 16, false},
+        {"raas", NULL, "needs 2 of them", 31, false},
+        {"delta", NULL, "needs 1 of them", 15, false},
+        {"lessismore", NULL, "at least 6", 5, false},
+        {"streaming", NULL, "at least 6", 5, false},
+        {"tidal", NULL, "needs 2 tokens", 1, false},
+        {"h2o", NULL, "needs 2 tokens", 1, false},
+        {"refresh", NULL, "needs a token", 0, false},
+        {"rkv", NULL, "keeps the last", 8, false},
+        {"multipole", NULL, "at least", 4, false},
+        {"h2o", NULL, "evicts nothing, and h2o does", 64, true},
+        {"raas", NULL, "evicts nothing, and raas does", 64, true},
+        {"lessismore", NULL, NULL, 16, true},
+        {"tactic", "window=64,quest.first-layer=1", NULL, 0, true},
+        {"h2o", NULL, NULL, 64, false},
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        const struct kv_policy_config config = {.name = cases[i].name,
+                                                .options = cases[i].options,
+                                                .budget = cases[i].budget,
+                                                .recent_ratio = 0.25,
+                                                .n_sinks = 4,
+                                                .corrects = cases[i].corrects};
+        const char *word = cases[i].word;
+        assert_int_equal(kv_policy_check(&config), word ? STATUS_BAD_INPUT : STATUS_OK);
+        if (word && !strstr(status_message(), word)) fail_msg("%s", status_message());
+        struct kv_policy_config whole = base_config(cases[i].name);
+        whole.options = config.options;
+        whole.budget = config.budget;
+        whole.corrects = config.corrects;
+        if (word) refused(&whole, word);
+    }
+}
+
 static void select_layers_are_checked(void **state) {
     (void)state;
     static const struct {
@@ -178,6 +224,7 @@ int main(void) {
         cmocka_unit_test(unknown_names_are_answered_with_the_known),
         cmocka_unit_test(full_is_dense_whatever_the_options),
         cmocka_unit_test(options_out_of_range_are_refused),
+        cmocka_unit_test(what_needs_no_model_is_checked_without_one),
         cmocka_unit_test(select_layers_are_checked),
         cmocka_unit_test(layers_select_read_or_are_dense),
         cmocka_unit_test(default_layers_follow_the_depth),
