@@ -97,6 +97,17 @@ static double place_of(const struct eval_row *row) {
     return row->method.budget > 0 ? row->method.budget : row->attended;
 }
 
+/* What it reads may not be known, as of samples without a decode step. */
+static bool has_place(const struct eval_row *row) {
+    return place_of(row) > 0;
+}
+
+static bool any_to_place(const struct eval_summary *summary) {
+    for (size_t r = 0; r < summary->n; r++)
+        if (!eval_method_is_full(&summary->rows[r].method) && has_place(&summary->rows[r])) return true;
+    return false;
+}
+
 /* Neighbours are moved aside, so that their intervals do not hide each other. */
 static double moved_aside(const struct eval_row *row, int i, int n) {
     return place_of(row) * pow(2, n > 1 ? 0.2 * ((double)i / (n - 1) - 0.5) : 0);
@@ -126,7 +137,7 @@ static enum status print_budget_tics(const struct eval_summary *summary, struct 
     TRY(bytes_append_text(out, "set xtics ("));
     for (size_t r = 0; r < summary->n; r++) {
         const struct eval_row *row = &summary->rows[r];
-        if (eval_method_is_full(&row->method)) continue;
+        if (eval_method_is_full(&row->method) || !has_place(row)) continue;
         least = fmin(least, place_of(row));
         most = fmax(most, place_of(row));
         if (row->method.budget == 0) continue;
@@ -187,7 +198,7 @@ enum status eval_figure_by_budget(const struct eval_budget_figure *kind, const s
                                   struct eval_figure *figure_out) {
     struct eval_figure figure = {.name = kind->name};
     const struct eval_series list = eval_series_list(summary);
-    const bool anything = list.n > 1 || (list.n == 1 && !eval_method_is_full(list.methods[0]));
+    const bool anything = any_to_place(summary);
     enum status status = STATUS_OK;
     for (int i = 0; i < list.n && status == STATUS_OK && anything; i++)
         status = print_budget_points(kind, summary, &list, i, &figure.data);

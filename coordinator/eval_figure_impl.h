@@ -13,6 +13,7 @@ struct eval_figure {
     const char *name; /* of its files */
     struct bytes data;
     struct bytes commands; /* empty: there is nothing to draw */
+    bool lacks_budgets;    /* more than it has panels for */
 };
 void eval_figure_free(struct eval_figure *figure);
 
@@ -20,7 +21,7 @@ void eval_figure_free(struct eval_figure *figure);
 NODISCARD enum status eval_figure_print_svg(const char *name, int width, int height, struct bytes *commands);
 NODISCARD enum status eval_figure_print_png(const char *name, int width, int height, struct bytes *commands);
 
-enum { EVAL_MAX_SERIES = 64 };
+enum { EVAL_MAX_SERIES = 64, EVAL_MAX_PANELS = 12 };
 
 /* A series is one policy with its options, at all budgets. */
 struct eval_series {

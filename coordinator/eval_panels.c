@@ -4,7 +4,7 @@
 
 #include "coordinator/eval_figure_impl.h"
 
-enum { MAX_PANELS = 12, PANEL_WIDTH = 440, PANEL_HEIGHT = 320 };
+enum { PANEL_WIDTH = 440, PANEL_HEIGHT = 320 };
 
 static struct eval_curve kv_curve(const struct eval_curves *curves) {
     return curves->kv;
@@ -31,8 +31,9 @@ struct panels {
     const struct eval_summary *summary;
     const struct eval_curves *curves; /* [summary->n] */
     struct eval_series series;
-    int32_t budgets[MAX_PANELS]; /* ascending; 0: of policies that have none */
+    int32_t budgets[EVAL_MAX_PANELS]; /* ascending; 0: of policies that have none */
     int n;
+    bool lacks_budgets;
 };
 
 static struct eval_curve curve_of(const struct panels *panels, size_t row) {
@@ -43,7 +44,9 @@ static void insert_budget(struct panels *panels, int32_t budget) {
     int place = 0;
     while (place < panels->n && panels->budgets[place] < budget)
         place++;
-    if (panels->n == MAX_PANELS || (place < panels->n && panels->budgets[place] == budget)) return;
+    if (place < panels->n && panels->budgets[place] == budget) return;
+    panels->lacks_budgets |= panels->n == EVAL_MAX_PANELS;
+    if (panels->lacks_budgets) return;
     for (int i = panels->n++; i > place; i--)
         panels->budgets[i] = panels->budgets[i - 1];
     panels->budgets[place] = budget;
@@ -147,6 +150,7 @@ enum status eval_figure_by_panel(const struct eval_panel_figure *kind, const str
     struct panels panels = {.kind = kind, .summary = summary, .curves = curves};
     panels.series = eval_series_list(summary);
     list_budgets(&panels);
+    figure.lacks_budgets = panels.lacks_budgets;
     enum status status = STATUS_OK;
     if (panels.n > 0) status = print_points(&panels, &figure.data);
     if (panels.n > 0 && status == STATUS_OK) status = print_commands(&panels, &figure.commands);

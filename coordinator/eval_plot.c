@@ -84,9 +84,10 @@ static enum status draw_by_budget(const struct eval_budget_figure *kind, const s
 }
 
 static enum status draw_by_panel(const struct eval_panel_figure *kind, const struct eval_summary *summary,
-                                 const struct eval_curves *curves, const char *folder) {
+                                 const struct eval_curves *curves, const char *folder, bool *lacks_budgets) {
     struct eval_figure figure;
     TRY(eval_figure_by_panel(kind, summary, curves, &figure));
+    *lacks_budgets |= figure.lacks_budgets;
     const enum status status = draw(&figure, folder);
     eval_figure_free(&figure);
     return status;
@@ -94,11 +95,15 @@ static enum status draw_by_panel(const struct eval_panel_figure *kind, const str
 
 static enum status draw_all(const struct eval_summary *summary, const struct eval_curves *curves,
                             const char *folder) {
+    bool lacks_budgets = false;
     TRY(draw_by_budget(&eval_accuracy_figure, summary, folder));
     TRY(draw_by_budget(&eval_length_figure, summary, folder));
-    TRY(draw_by_panel(&eval_kv_figure, summary, curves, folder));
-    TRY(draw_by_panel(&eval_time_figure, summary, curves, folder));
-    return draw_by_panel(&eval_recall_figure, summary, curves, folder);
+    TRY(draw_by_panel(&eval_kv_figure, summary, curves, folder, &lacks_budgets));
+    TRY(draw_by_panel(&eval_time_figure, summary, curves, folder, &lacks_budgets));
+    TRY(draw_by_panel(&eval_recall_figure, summary, curves, folder, &lacks_budgets));
+    if (lacks_budgets)
+        log_warn("kv, time and recall have panels for %d budgets: the others are left out", EVAL_MAX_PANELS);
+    return STATUS_OK;
 }
 
 enum status eval_plot(const struct eval_summary *summary, const struct eval_results *results,

@@ -111,6 +111,24 @@ if command -v gnuplot >/dev/null; then
         [ -s "$scratch/pictures/$name.png" ] || fail "no $name.png"
         grep -q "</svg>" "$scratch/pictures/$name.svg" || fail "no $name.svg"
     done
+
+    # More budgets than panels, and policies without a budget of which nothing says what they read.
+    /usr/bin/python3 - "$scratch/one" "$scratch/budgets" "$scratch/unplaced" <<'END'
+import json, sys
+header, *samples = [json.loads(line) for line in open(sys.argv[1])]
+sample = next(s for s in samples if s["policy"] == "lessismore") | {"series": [[256, 0.1, 1], [512, 0.2, 2]]}
+budgets = [sample | {"budget": 64 * i} for i in range(1, 15)]
+unplaced = [sample | {"policy": p, "budget": None, "attended": None} for p in ("full", "sparsemax", "tactic")]
+for path, lines in ((sys.argv[2], budgets), (sys.argv[3], unplaced)):
+    with open(path, "w") as file:
+        file.writelines(json.dumps(line, separators=(",", ":")) + "\n" for line in [header, *lines])
+END
+    "$program" eval --summary-only "$scratch/budgets" --plot "$scratch/panels" >/dev/null 2>"$scratch/err"
+    [ "$(cat "$scratch/err")" = "caucus: kv, time and recall have panels for 12 budgets: the others are left out" ] ||
+        fail "14 budgets: $(cat "$scratch/err")"
+    "$program" eval --summary-only "$scratch/unplaced" --plot "$scratch/no_places" >/dev/null 2>"$scratch/err" ||
+        fail "$(cat "$scratch/err")"
+    [ -s "$scratch/no_places/kv.png" ] && [ ! -e "$scratch/no_places/accuracy.gp" ] || fail "$(ls "$scratch/no_places")"
 fi
 
 # Refused before the model is loaded.
