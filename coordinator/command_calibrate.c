@@ -8,16 +8,29 @@
 #include "coordinator/calibrate_report.h"
 #include "coordinator/calibrate_sample.h"
 #include "coordinator/commands.h"
+#include "modelfile/model_file.h"
 
 static bool writes_file(const struct config *config) {
     return config->output && strcmp(config->output, "-") != 0;
+}
+
+/* At least one layer is to read a set. */
+static enum status check_layers(const struct config *config) {
+    struct model_file *model;
+    TRY(model_file_open(config->model, &model));
+    const int32_t n_layers = model_file_spec(model)->n_layers;
+    model_file_close(model);
+    if (config->first_layer < n_layers - 1) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--first-layer %d leaves no layer to read what is chosen: the model has %d",
+                config->first_layer, n_layers);
 }
 
 enum status command_calibrate_check(const struct config *config) {
     if (calibrate_sample_is_given(config) && config->prompts.n > 0)
         return FAIL(STATUS_BAD_INPUT, "--input and --prompt cannot be given together");
     if (calibrate_sample_is_given(config)) TRY(file_check_readable(config->input));
-    return writes_file(config) ? file_check_writable(config->output) : STATUS_OK;
+    if (writes_file(config)) TRY(file_check_writable(config->output));
+    return check_layers(config);
 }
 
 /* Sums become means: peaks, then recalls. */
@@ -31,15 +44,10 @@ static double *means_of(const struct step_probe *seen) {
     return means;
 }
 
-/* At least one layer is to read a set. */
 static enum status choose(struct calibration *calibration) {
     const struct config *config = calibration->config;
     const struct layer_shares *shares = &calibration->shares[config->by];
     const int32_t most = shares->n_layers - 1 - config->first_layer;
-    if (most < 1)
-        return FAIL(STATUS_BAD_INPUT,
-                    "--first-layer %d leaves no layer to read what is chosen: the model has %d",
-                    config->first_layer, shares->n_layers);
     calibration->n_choices = config->max_layers < most ? config->max_layers : most;
     double best = 0;
     for (int32_t i = 0; i < calibration->n_choices; i++) {

@@ -16,12 +16,21 @@
 
 static const size_t MAX_TRACE_BYTES = (size_t)4 << 30;
 
+static enum status check_model(const struct config *config) {
+    struct model_file *model;
+    TRY(model_file_open(config->model, &model));
+    const enum status status = trace_record_check(model_file_spec(model));
+    model_file_close(model);
+    return status;
+}
+
 enum status command_trace_check(const struct config *config) {
     if (config->svg) TRY(file_check_writable(config->svg));
     if (config->html) TRY(file_check_writable(config->html));
     if (config->draw) return STATUS_OK;
     if (config->prompt_file) TRY(file_check_readable(config->prompt_file));
-    return file_check_writable(config->output);
+    TRY(file_check_writable(config->output));
+    return check_model(config);
 }
 
 static enum status write_file(const char *path, const struct bytes *text) {

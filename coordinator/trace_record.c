@@ -97,6 +97,14 @@ static enum status begin(struct trace_recorder *recorder, const int32_t *prompt,
                                : status;
 }
 
+enum status trace_record_check(const struct model_spec *spec) {
+    if ((int64_t)spec->n_layers * spec->n_kv_heads <= TRACE_MAX_PAIRS) return STATUS_OK;
+    return FAIL(
+        STATUS_BAD_INPUT,
+        "a trace has room for %d pairs of a layer and a KV head: the model has %d layers of %d KV heads",
+        TRACE_MAX_PAIRS, spec->n_layers, spec->n_kv_heads);
+}
+
 enum status trace_recorder_create(const struct trace_source *source, const int32_t *prompt, size_t n_prompt,
                                   struct trace_recorder **recorder_out) {
     struct trace_recorder *recorder = calloc(1, sizeof *recorder);

@@ -22,6 +22,9 @@ struct trace_source {
     const struct tokenizer *tokenizer;
 };
 
+/* Can sets of so many layers and KV heads be told? Else STATUS_BAD_INPUT. */
+NODISCARD enum status trace_record_check(const struct model_spec *spec);
+
 /* Begins the file. From now on the ranks note their sets. */
 NODISCARD enum status trace_recorder_create(const struct trace_source *source, const int32_t *prompt,
                                             size_t n_prompt, struct trace_recorder **recorder_out);

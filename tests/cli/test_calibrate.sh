@@ -78,6 +78,9 @@ refuses "the text is too short to calibrate with: at no step decoded there are m
     calibrate -m $model --budget 90 --input "$scratch/in.jsonl"
 refuses "--first-layer 4 leaves no layer to read what is chosen: the model has 5" \
     calibrate -m $model --budget 24 --first-layer 4 --input "$scratch/in.jsonl"
+# … which is said before the text is decoded, and found too short.
+refuses "--first-layer 4 leaves no layer to read what is chosen: the model has 5" \
+    calibrate -m $model --budget 90 --first-layer 4 --input "$scratch/in.jsonl"
 refuses "--input and --prompt cannot be given together" calibrate -m none --input "$scratch/in.jsonl" -p x
 refuses "cannot open $scratch/none: No such file or directory" calibrate -m none --input "$scratch/none"
 refuses "no layers can be chosen for a sliding window, here of 16 tokens; use --sliding-window 0" \

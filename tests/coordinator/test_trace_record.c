@@ -145,7 +145,18 @@ static void each_third_step_is_recorded(void **state) {
     unlink(path);
 }
 
+static void a_model_with_too_many_heads_is_refused(void **state) {
+    (void)state;
+    struct model_spec spec = {.n_layers = 128, .n_kv_heads = 128};
+    assert_int_equal(trace_record_check(&spec), STATUS_OK);
+    spec.n_layers++;
+    assert_int_equal(trace_record_check(&spec), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(), "a trace has room for 16384 pairs of a layer and a KV head: the "
+                                          "model has 129 layers of 128 KV heads");
+}
+
 int main(void) {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(each_third_step_is_recorded)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(each_third_step_is_recorded),
+                                       cmocka_unit_test(a_model_with_too_many_heads_is_refused)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
