@@ -25,7 +25,8 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
 }
 
 void measure_count_layer(struct worker *worker, int32_t layer) {
-    slot_reports_count(worker->slot_reports, worker->policy, &worker->batch, layer, worker->shard->n_heads);
+    slot_reports_count(worker->slot_reports, worker->policy, &worker->batch, layer, worker->shard->n_heads,
+                       worker->sliding_window);
     if (worker->batch.n_decodes < worker->batch.n_rows) return;
     const struct kv_traffic traffic = {
         .policy = worker->policy,

@@ -23,6 +23,7 @@ struct set_notes {
     bool wanted;
     struct words notes;
     struct words merged, spare; /* of one KV head's query heads */
+    struct kv_set *lists;       /* [query heads of a KV head] likewise */
 
     size_t *sizes;             /* [comm_size] bytes of each rank's size … */
     size_t *gathered_sizes;    /* [comm_size] … and of its notes */
@@ -54,12 +55,14 @@ enum status set_notes_create(struct comm *comm, const struct model_shard *shard,
                              struct set_notes **notes_out) {
     struct set_notes *notes = calloc(1, sizeof *notes);
     if (!notes) return out_of_memory();
+    const size_t group = (size_t)shard->n_heads / (size_t)shard->n_kv_heads;
     const size_t n_sets = (size_t)shard->spec->n_layers * (size_t)shard->spec->n_kv_heads;
     *notes = (struct set_notes){.comm = comm, .shard = shard, .sliding_window = sliding_window};
     notes->sizes = calloc((size_t)comm_size(comm), sizeof *notes->sizes);
     notes->gathered_sizes = calloc((size_t)comm_size(comm), sizeof *notes->gathered_sizes);
     notes->sets = calloc(n_sets, sizeof *notes->sets);
-    if (!notes->sizes || !notes->gathered_sizes || !notes->sets) {
+    notes->lists = calloc(group, sizeof *notes->lists);
+    if (!notes->lists || !notes->sizes || !notes->gathered_sizes || !notes->sets) {
         set_notes_destroy(notes);
         return out_of_memory();
     }
@@ -73,6 +76,7 @@ void set_notes_destroy(struct set_notes *notes) {
     free(notes->merged.items);
     free(notes->spare.items);
     free(notes->gathered.items);
+    free(notes->lists);
     free(notes->sizes);
     free(notes->gathered_sizes);
     free(notes->sets);
@@ -137,8 +141,7 @@ static enum status note_layer(struct set_notes *notes, const struct kv_policy *p
                               const struct batch_block *block, int32_t layer) {
     const int32_t group = notes->shard->n_heads / notes->shard->n_kv_heads;
     const int64_t n_cached = block->first_position + 1;
-    struct kv_set lists[64], before = {0};
-    CHECK(group <= (int32_t)(sizeof lists / sizeof *lists));
+    struct kv_set *lists = notes->lists, before = {0};
     for (int32_t kv_head = 0; kv_head < notes->shard->n_kv_heads; kv_head++) {
         bool one_list = true;
         for (int32_t i = 0; i < group; i++) {

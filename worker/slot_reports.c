@@ -1,5 +1,7 @@
 #include "worker/slot_reports.h"
 
+#include "base/numbers.h"
+
 struct slot_reports {
     int32_t n_slots;
     struct slot_report *local;    /* [n_slots] */
@@ -27,13 +29,16 @@ void slot_reports_reset(struct slot_reports *reports, int32_t slot) {
 }
 
 void slot_reports_count(struct slot_reports *reports, const struct kv_policy *policy,
-                        const struct batch *batch, int32_t layer, int32_t n_heads_local) {
+                        const struct batch *batch, int32_t layer, int32_t n_heads_local,
+                        int64_t sliding_window) {
+    const int64_t most = sliding_window > 0 ? sliding_window : INT64_MAX;
     for (int32_t d = 0; d < batch->n_decodes; d++) {
         const struct batch_block *block = &batch->blocks[batch->decodes[d]];
         reports->local[block->slot].n_decoded += layer == 0;
         for (int32_t head = 0; head < n_heads_local; head++)
-            reports->local[block->slot].attended_tokens +=
-                kv_policy_attended(policy, block->slot, layer, block->first_position + 1, head).n_tokens;
+            reports->local[block->slot].attended_tokens += smaller_i64(
+                kv_policy_attended(policy, block->slot, layer, block->first_position + 1, head).n_tokens,
+                most);
     }
 }
 

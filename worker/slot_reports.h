@@ -24,9 +24,10 @@ NODISCARD enum status slot_reports_create(const struct comm *comm, int32_t n_slo
 void slot_reports_reset(struct slot_reports *reports, int32_t slot);
 
 /* Adds what this rank's heads attended to for the decode tokens of the batch in one layer, whose attention is
- * done. */
+ * done; of a list no more than the sliding window (0: none). */
 void slot_reports_count(struct slot_reports *reports, const struct kv_policy *policy,
-                        const struct batch *batch, int32_t layer, int32_t n_heads_local);
+                        const struct batch *batch, int32_t layer, int32_t n_heads_local,
+                        int64_t sliding_window);
 
 /* Collective. [n_slots] sums over the ranks on rank 0, valid until the next call; NULL elsewhere. */
 const struct slot_report *slot_reports_gather(struct slot_reports *reports, struct comm *comm,

@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "base/numbers.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
 #include "worker/threads.h"
@@ -204,6 +205,7 @@ static int64_t attended_tokens(const struct worker *worker) {
     if (batch->n_decodes == 0) return 0;
     const struct batch_block *block = &batch->blocks[batch->decodes[batch->n_decodes - 1]];
     const int64_t n_cached = block->first_position + 1;
+    if (worker->sliding_window > 0) return smaller_i64(n_cached, worker->sliding_window);
     for (int32_t layer = worker->shard->spec->n_layers - 1; layer >= 0; layer--) {
         const int64_t n = kv_policy_attended(worker->policy, block->slot, layer, n_cached, 0).n_tokens;
         if (n < n_cached) return n;

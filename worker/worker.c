@@ -52,6 +52,11 @@ static enum status resolve_limits(struct worker *worker) {
         return FAIL(STATUS_BAD_INPUT,
                     "no layers can be chosen for a sliding window, here of %d tokens; use --sliding-window 0",
                     worker->sliding_window);
+    if (worker->sliding_window > 0 && config->probe == PROBE_RECALL)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "--probe recall cannot be combined with a sliding window, here of %d tokens; use --sliding-window 0",
+            worker->sliding_window);
     if (worker->sliding_window > 0 && config->emulates)
         return FAIL(
             STATUS_BAD_INPUT,

@@ -26,6 +26,8 @@ refuses "policy quest has no option 'window': it has first-layer" \
 refuses "budget 16 is too small: policy quest counts in pages of 16 tokens and needs 2 of them" \
     "${several[@]}" --policy lessismore,quest --budget 16
 [ ! -e "$scratch/results" ] || fail "results of a policy that cannot run were begun"
+refuses_together "--probe recall cannot be combined with a sliding window, here of 16 tokens; use --sliding-window 0" \
+    run -m $model -p x --probe recall --sliding-window 16
 refuses "--fill-kv: one number is wanted; only bench takes several" run -m $model -p x --fill-kv 1,2
 CAUCUS_TOPP=1 refuses "CAUCUS_TOPP: this environment variable names no option; did you mean CAUCUS_TOP_P?" \
     inspect -m $model

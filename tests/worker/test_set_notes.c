@@ -108,16 +108,23 @@ static void check_window(const struct engine *engine) {
     int32_t tokens[N_TOKENS];
     const struct step_result *result;
     make_tokens(tokens);
+    int64_t n_attended = 0;
     ask(engine);
     CHECK(fixture_step(engine, SPAN_PREFILL, 0, tokens, N_PROMPT, &result) == STATUS_OK);
     for (int32_t i = N_PROMPT; i < N_TOKENS; i++) {
-        const struct step_trace *trace = decode(engine, tokens, i);
+        CHECK(fixture_step(engine, SPAN_DECODE, i, tokens + i, 1, &result) == STATUS_OK);
+        CHECK(result->attended_tokens == (i < 24 ? i + 1 : 24));
+        n_attended += result->attended_tokens * 5 * 8; /* layers, query heads */
+        const struct step_trace *trace = ask(engine);
         for (int32_t pair = 0; pair < 20; pair++) {
             CHECK(trace->sets[pair].n_tokens == 24 || trace->sets[pair].n_tokens == i + 1);
             CHECK(holds(&trace->sets[pair], i) && holds(&trace->sets[pair], i - 23) == (i >= 23));
             CHECK(i < 24 || !holds(&trace->sets[pair], i - 24));
         }
     }
+    const struct slot_report *slots;
+    CHECK(engine->report_slots(engine->self, &slots) == STATUS_OK);
+    CHECK(slots[0].n_decoded == N_TOKENS - N_PROMPT && slots[0].attended_tokens == n_attended);
 }
 
 enum what { POLICY, SEVERAL, WINDOW };
