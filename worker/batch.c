@@ -7,6 +7,7 @@ enum status batch_create(int32_t max_tokens, struct arena *memory, struct batch 
     *batch_out = (struct batch){0};
     TRY(ARENA_TAKE(memory, n, &batch_out->tokens));
     TRY(ARENA_TAKE(memory, n, &batch_out->positions));
+    TRY(ARENA_TAKE(memory, n, &batch_out->in_prompt));
     TRY(ARENA_TAKE(memory, n, &batch_out->blocks));
     TRY(ARENA_TAKE(memory, n, &batch_out->decodes));
     TRY(ARENA_TAKE(memory, n, &batch_out->logits_rows));
@@ -47,6 +48,8 @@ void batch_fill(struct batch *batch, const struct step_plan *plan, int32_t block
         for (int32_t i = 0; i < span->n_tokens; i++) {
             batch->tokens[batch->n_rows] = span->tokens[i];
             batch->positions[batch->n_rows] = span->first_position + i;
+            batch->in_prompt[batch->n_rows] =
+                span->phase == SPAN_PREFILL && span->n_tokens >= BATCH_PROMPT_ROWS;
             batch->n_rows++;
         }
     }

@@ -25,6 +25,7 @@ struct batch {
     int32_t n_rows;
     int32_t *tokens;    /* [n_rows] */
     int64_t *positions; /* [n_rows] */
+    bool *in_prompt;    /* [n_rows] of a prefill span of BATCH_PROMPT_ROWS and more */
 
     int32_t n_blocks;
     struct batch_block *blocks; /* [n_blocks] */
@@ -39,6 +40,7 @@ struct batch {
 };
 
 enum { BATCH_BLOCK_ROWS = 32 }; /* most rows of a block: they share each key and value that is read */
+enum { BATCH_PROMPT_ROWS = 16 };
 
 NODISCARD enum status batch_create(int32_t max_tokens, struct arena *memory, struct batch *batch_out);
 

@@ -1,13 +1,9 @@
 #include "worker/linear.h"
 
 #include <omp.h>
-#include <stdbool.h>
 
 #include "base/check.h"
 #include "worker/threads.h"
-
-/* So many tokens are a prompt's: they are rounded to bf16 where that is faster. Fewer may be an answer's. */
-enum { PROMPT_TOKENS = 16 };
 
 /* A thread's part of all products of a call, and how many pieces of it were taken. Each has a cache line to
  * itself. */
@@ -21,7 +17,9 @@ struct linear {
     int64_t max_tokens, max_cols;
     const float *x; /* [n_tokens, cols] */
     int64_t cols, n_tokens;
-    bool is_quantized; /* does `q8` hold x already? */
+    const int32_t *rows;   /* [n_tokens] of the step; NULL: the first */
+    const bool *in_prompt; /* [rows of the step]; NULL: none is */
+    bool is_quantized;     /* does `q8` hold x already? */
     struct q8_rows q8;
     matmul_bf16 *in_bf16;
     bool is_rounded; /* likewise `bf16` */
@@ -51,11 +49,17 @@ enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
     return STATUS_OK;
 }
 
-void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens) {
+void linear_step(struct linear *linear, const bool *in_prompt) {
+    linear->in_prompt = in_prompt;
+}
+
+void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens,
+                  const int32_t *rows) {
     DCHECK(cols <= linear->max_cols && n_tokens <= linear->max_tokens);
     linear->x = x;
     linear->cols = cols;
     linear->n_tokens = n_tokens;
+    linear->rows = rows;
     linear->is_quantized = linear->is_rounded = false;
 }
 
@@ -84,7 +88,7 @@ struct range { /* [begin, end) */
 struct work {
     const struct linear_product *products;
     int32_t n_products;
-    bool in_bf16; /* weights that are bf16 meet activations in bf16 */
+    bool in_bf16; /* weights that are bf16 meet prompts' activations in bf16 */
     int64_t n_threads;
     int64_t n_panels; /* of all products */
     int64_t piece_panels;
@@ -176,13 +180,39 @@ static int64_t multiply_adds(const struct linear *linear, const struct work *wor
     return work->n_panels * PACKED_ROWS * linear->cols * linear->n_tokens;
 }
 
+static bool in_prompt(const struct linear *linear, int64_t token) {
+    return linear->in_prompt && linear->in_prompt[linear->rows ? linear->rows[token] : token];
+}
+
+/* The end of the tokens from this one on that are all of prompts, or all not. */
+static int64_t end_of_run(const struct linear *linear, int64_t token) {
+    const bool first = in_prompt(linear, token);
+    while (token < linear->n_tokens && in_prompt(linear, token) == first)
+        token++;
+    return token;
+}
+
+/* Prompts' tokens in bf16 and others in f32: what one of them gets does not depend on its neighbours. */
+static void multiply_mixed(const struct linear *linear, const struct matrix *w, struct range rows, float *y) {
+    const int64_t cols = linear->cols;
+    for (int64_t token = 0, end; token < linear->n_tokens; token = end) {
+        end = end_of_run(linear, token);
+        if (in_prompt(linear, token))
+            linear->in_bf16(w, rows.begin, rows.end, linear->bf16 + token * cols, end - token,
+                            y + token * w->rows, w->rows);
+        else
+            linear->kernels->matmul(w, rows.begin, rows.end, linear->x + token * cols, cols, end - token,
+                                    y + token * w->rows, w->rows);
+    }
+}
+
 static void multiply(const struct linear *linear, const struct matrix *w, bool in_bf16, struct range rows,
                      float *y) {
     if (rows.begin >= rows.end) return;
     if (packed_dtype(w->dtype))
         linear->kernels->matmul_quantized(w, rows.begin, rows.end, &linear->q8, linear->n_tokens, y, w->rows);
     else if (in_bf16 && w->dtype == DTYPE_BF16)
-        linear->in_bf16(w, rows.begin, rows.end, linear->bf16, linear->n_tokens, y, w->rows);
+        multiply_mixed(linear, w, rows, y);
     else
         linear->kernels->matmul(w, rows.begin, rows.end, linear->x, linear->cols, linear->n_tokens, y,
                                 w->rows);
@@ -214,7 +244,10 @@ static void run(struct linear *linear, const struct linear_product *products, in
 }
 
 void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products) {
-    run(linear, products, n_products, linear->in_bf16 && linear->n_tokens >= PROMPT_TOKENS);
+    bool some = false;
+    for (int64_t token = 0; linear->in_bf16 && !some && token < linear->n_tokens; token++)
+        some = in_prompt(linear, token);
+    run(linear, products, n_products, some);
 }
 
 void linear_run_replicated(struct linear *linear, const struct linear_product *product) {

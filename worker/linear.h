@@ -1,7 +1,7 @@
 /* worker/linear.h - products of this rank's weights with rows of activations.
  *
  * The rows are named once and then met by several matrices: where these are quantised, so are the rows, once;
- * and where fast numerics multiply bf16 with bf16, the rows are rounded to that, once.
+ * and where fast numerics multiply bf16 with bf16, prompts' rows are rounded to that, once.
  * Threads take pieces of rows, each its own part of the matrix first and then what slower ones have left. How
  * rows are split never changes a result: every row is computed by itself (docs/numerics.md).
  *
@@ -10,6 +10,7 @@
  * Ranks:   local. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -29,8 +30,13 @@ NODISCARD enum status linear_create(const struct kernels *kernels, matmul_bf16 *
                                     const struct linear_shape *shape, struct arena *memory,
                                     struct linear **linear_out);
 
-/* What the next products multiply: x [n_tokens, cols], unchanged until the last of them. */
-void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens);
+/* A step begins; in_prompt, as batch's, stays until the next: these rows may be rounded to bf16, and no
+ * others ever, whatever else the step has. */
+void linear_step(struct linear *linear, const bool *in_prompt);
+
+/* What the next products multiply: x [n_tokens, cols], unchanged until the last of them; rows [n_tokens],
+ * too, says which rows of the step these are (NULL: the first ones). */
+void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens, const int32_t *rows);
 
 struct linear_product {
     const struct matrix *w; /* [rows, cols of the input] */
@@ -38,8 +44,7 @@ struct linear_product {
 };
 void linear_run(struct linear *linear, const struct linear_product *products, int32_t n_products);
 
-/* What all ranks compute, and must not differ in: never rounded to bf16, which depends on how many rows there
- * are and not on the model alone. */
+/* What all ranks compute, and must not differ in: never rounded to bf16. */
 void linear_run_replicated(struct linear *linear, const struct linear_product *product);
 
 /* sums[t, r] += w x in blocks of `block` columns on the exact grid, times scale[t] (NULL: 1);

@@ -29,12 +29,13 @@ struct logits {
     struct comm *comm;
     const struct model_shard *shard;
     struct linear *linear;
-    int32_t n_held_rows;     /* hidden states kept since the last compute, for fetch */
-    struct shard_range held; /* of these rows, the ones whose logits are in `values` */
-    float *hidden;           /* [max_tokens, hidden_size] normed */
-    float *values;           /* [ROWS_AT_ONCE, vocabulary rows local] */
-    int64_t n_blocks_local;  /* of the vocabulary */
-    unsigned char *sent;     /* summaries of ROWS_AT_ONCE rows */
+    const int32_t *step_rows; /* of the last compute's batch: where the hidden states are from */
+    int32_t n_held_rows;      /* hidden states kept since the last compute, for fetch */
+    struct shard_range held;  /* of these rows, the ones whose logits are in `values` */
+    float *hidden;            /* [max_tokens, hidden_size] normed */
+    float *values;            /* [ROWS_AT_ONCE, vocabulary rows local] */
+    int64_t n_blocks_local;   /* of the vocabulary */
+    unsigned char *sent;      /* summaries of ROWS_AT_ONCE rows */
 
     /* Rank 0 only. */
     unsigned char *gathered;      /* the same of all ranks */
@@ -87,7 +88,7 @@ static void multiply(struct logits *logits, int32_t first_row, int32_t n_rows) {
     logits->held = (struct shard_range){first_row, (int64_t)first_row + n_rows};
     if (logits->shard->output.rows == 0) return;
     const float *x = logits->hidden + (int64_t)first_row * logits->shard->spec->hidden_size;
-    linear_input(logits->linear, x, logits->shard->output.cols, n_rows);
+    linear_input(logits->linear, x, logits->shard->output.cols, n_rows, logits->step_rows + first_row);
     linear_run(logits->linear, &(struct linear_product){&logits->shard->output, logits->values}, 1);
 }
 
@@ -233,6 +234,7 @@ void logits_compute(struct logits *logits, const struct batch *batch, const floa
                                          logits->shard->final_norm, spec->rms_norm_eps, spec->hidden_size,
                                          logits->hidden + (int64_t)i * spec->hidden_size);
     logits->n_held_rows = batch->n_logits;
+    logits->step_rows = batch->logits_rows;
     for (int32_t first = 0; first < batch->n_logits; first += ROWS_AT_ONCE) {
         const int32_t left = batch->n_logits - first;
         compute_group(logits, batch, first, left < ROWS_AT_ONCE ? left : ROWS_AT_ONCE, n_candidates);

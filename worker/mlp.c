@@ -50,10 +50,11 @@ enum status mlp_create(const struct model_shard *shard, struct linear *linear, i
     return STATUS_OK;
 }
 
-/* gate = silu(gate x) * up x */
-static void gate_and_up(struct mlp *mlp, const struct mlp_shard *weights, const float *x, int32_t n_tokens) {
+/* gate = silu(gate x) * up x; x and rows as linear_input's. */
+static void gate_and_up(struct mlp *mlp, const struct mlp_shard *weights, const float *x, int32_t n_tokens,
+                        const int32_t *rows) {
     if (weights->gate.rows == 0) return;
-    linear_input(mlp->linear, x, weights->gate.cols, n_tokens);
+    linear_input(mlp->linear, x, weights->gate.cols, n_tokens, rows);
     linear_run(mlp->linear, (struct linear_product[]){{&weights->gate, mlp->gate}, {&weights->up, mlp->up}},
                2);
     const int64_t columns = weights->gate.rows;
@@ -95,7 +96,7 @@ static void softmax(const struct kernels *kernels, float *logits, int64_t n) {
 
 static void route(struct mlp *mlp, const struct layer_shard *layer, const float *x, int32_t n_tokens) {
     const struct model_spec *spec = mlp->shard->spec;
-    linear_input(mlp->linear, x, layer->router.cols, n_tokens);
+    linear_input(mlp->linear, x, layer->router.cols, n_tokens, NULL);
     linear_run_replicated(mlp->linear, &(struct linear_product){&layer->router, mlp->router});
     for (int32_t token = 0; token < n_tokens; token++) {
         float *weights = mlp->router + (int64_t)token * spec->n_experts;
@@ -127,7 +128,7 @@ static void run_mixture(struct mlp *mlp, const struct layer_shard *layer, const 
         const struct mlp_shard *weights = &layer->experts[expert];
         const int32_t n = gather_rows(mlp, expert, x, n_tokens);
         if (n == 0) continue;
-        gate_and_up(mlp, weights, mlp->rows_x, n);
+        gate_and_up(mlp, weights, mlp->rows_x, n, mlp->rows);
         residual_add_scaled(residual, &weights->down, mlp->shard->map.expert_block, mlp->gate,
                             mlp->rows_weight, mlp->rows, n);
     }
@@ -139,6 +140,6 @@ void mlp_run(struct mlp *mlp, const struct layer_shard *layer, const float *x, i
         run_mixture(mlp, layer, x, n_tokens, residual);
         return;
     }
-    gate_and_up(mlp, &layer->mlp, x, n_tokens);
+    gate_and_up(mlp, &layer->mlp, x, n_tokens, NULL);
     residual_add_product(residual, &layer->mlp.down, mlp->shard->map.mlp_block, mlp->gate);
 }

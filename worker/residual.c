@@ -63,7 +63,7 @@ void residual_begin(struct residual *residual, int32_t n_tokens) {
 void residual_add_product(struct residual *residual, const struct matrix *w, int64_t block, const float *x) {
     const int32_t n = residual->n_tokens;
     if (w->cols == 0) return; /* this rank owns none of the summed dimension */
-    linear_input(residual->linear, x, w->cols, n);
+    linear_input(residual->linear, x, w->cols, n, NULL);
     if (residual->numerics == NUMERICS_REPRODUCIBLE) {
         linear_run_exact(residual->linear, w, block, NULL, residual->exact,
                          bad_counts(residual, residual->exact, n));
@@ -96,7 +96,7 @@ static void scatter_fast(struct residual *residual, const float *scale, const in
 void residual_add_scaled(struct residual *residual, const struct matrix *w, int64_t block, const float *x,
                          const float *scale, const int32_t *rows, int32_t n_rows) {
     if (w->cols == 0 || n_rows == 0) return;
-    linear_input(residual->linear, x, w->cols, n_rows);
+    linear_input(residual->linear, x, w->cols, n_rows, rows);
     if (residual->numerics == NUMERICS_REPRODUCIBLE) {
         memset(residual->exact_rows, 0,
                (size_t)n_rows * ((size_t)residual->hidden_size + 1) * sizeof(int64_t));

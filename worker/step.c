@@ -90,7 +90,7 @@ static void project_heads(struct worker *worker, int32_t layer_index) {
     const struct layer_shard *layer = &shard->layers[layer_index];
     struct activations *act = &worker->act;
     const int32_t n_rows = worker->batch.n_rows;
-    linear_input(worker->linear, act->normed, layer->q.cols, n_rows);
+    linear_input(worker->linear, act->normed, layer->q.cols, n_rows, NULL);
     linear_run(worker->linear,
                (struct linear_product[]){{&layer->q, act->q}, {&layer->k, act->k}, {&layer->v, act->v}}, 3);
 #pragma omp parallel for if (threads_worthwhile(n_rows * (layer->q.rows + layer->k.rows)))
@@ -217,6 +217,7 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     const double begin = timer_seconds();
     worker->result = (struct step_result){0};
     batch_fill(&worker->batch, plan, worker->sliding_window > 0 ? 1 : BATCH_BLOCK_ROWS);
+    linear_step(worker->linear, worker->batch.in_prompt);
     TRY(prepare_slots(worker, plan));
     set_notes_clear(worker->set_notes);
     if (worker->batch.n_rows > 0) {

@@ -1,5 +1,5 @@
-/* Which products of fast numerics are multiplied in bf16: prompts' with weights of bf16, and none that all
- * ranks compute alike. */
+/* Which products of fast numerics are multiplied in bf16: prompts' rows with weights of bf16, whoever is
+ * beside them, and none that all ranks compute alike. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
+#include "worker/batch.h"
 #include "worker/linear.h"
 
 enum { COLS = 70, ROWS = 37, TOKENS = 19, MARK = 12345 };
@@ -44,56 +45,99 @@ static void set_up(struct fixture *f, matmul_bf16 *in_bf16) {
     kernels()->store(f->weights, ROWS * COLS, DTYPE_BF16, f->bf16_weights);
 }
 
-static void check(const struct fixture *f, const struct matrix *w, int32_t n_tokens, bool marked,
-                  const float *y) {
+/* marked: the tokens that are multiplied in bf16; NULL: none. */
+static void check(const struct fixture *f, const struct matrix *w, const bool *marked, const float *y) {
     float expected[TOKENS * ROWS];
-    kernels()->matmul(w, 0, ROWS, f->x, COLS, n_tokens, expected, ROWS);
-    for (int32_t token = 0; token < n_tokens && marked; token++) {
+    kernels()->matmul(w, 0, ROWS, f->x, COLS, TOKENS, expected, ROWS);
+    for (int32_t token = 0; token < TOKENS; token++) {
         uint16_t first;
         kernels()->store(&f->x[token * COLS], 1, DTYPE_BF16, &first);
-        for (int row = 0; row < ROWS; row++)
+        for (int row = 0; marked && marked[token] && row < ROWS; row++)
             expected[token * ROWS + row] = (float)(MARK + first);
     }
-    assert_memory_equal(y, expected, (size_t)n_tokens * ROWS * sizeof *y);
+    assert_memory_equal(y, expected, sizeof expected);
 }
 
 /* One call with two matrices, of bf16 and of f32, then the first again as all ranks compute it. */
-static void run(matmul_bf16 *in_bf16, int32_t n_tokens, bool marked) {
+static void run(matmul_bf16 *in_bf16, const bool *in_prompt, const int32_t *rows, const bool *marked) {
     struct fixture f;
     float y[2][TOKENS * ROWS];
     set_up(&f, in_bf16);
     const struct matrix bf16 = {DTYPE_BF16, ROWS, COLS, f.bf16_weights, 0};
     const struct matrix f32 = {DTYPE_F32, ROWS, COLS, f.weights, 0};
-    linear_input(f.linear, f.x, COLS, n_tokens);
+    linear_step(f.linear, in_prompt);
+    linear_input(f.linear, f.x, COLS, TOKENS, rows);
     linear_run(f.linear, (struct linear_product[]){{&bf16, y[0]}, {&f32, y[1]}}, 2);
-    check(&f, &bf16, n_tokens, marked, y[0]);
-    check(&f, &f32, n_tokens, false, y[1]);
+    check(&f, &bf16, marked, y[0]);
+    check(&f, &f32, NULL, y[1]);
     linear_run_replicated(f.linear, &(struct linear_product){&bf16, y[0]});
-    check(&f, &bf16, n_tokens, false, y[0]);
+    check(&f, &bf16, NULL, y[0]);
     arena_destroy(f.memory);
 }
 
 static void prompts_run_in_bf16(void **state) {
     (void)state;
-    run(marks, TOKENS, true);
-    run(marks, 16, true);
+    bool all[TOKENS];
+    memset(all, true, sizeof all);
+    run(marks, all, NULL, all);
 }
 
 static void answers_do_not(void **state) {
     (void)state;
-    run(marks, 15, false);
-    run(marks, 1, false);
+    static const bool none[TOKENS];
+    run(marks, none, NULL, NULL);
+    run(marks, NULL, NULL, NULL);
+}
+
+/* Some of the tokens are a prompt's; then so are some of others that were gathered from a larger step. */
+static void neighbours_make_no_difference(void **state) {
+    (void)state;
+    for (uint64_t draw = 0; draw < 20; draw++) {
+        bool in_prompt[3 * TOKENS], marked[TOKENS];
+        int32_t rows[TOKENS];
+        for (uint64_t i = 0; i < 3 * TOKENS; i++)
+            in_prompt[i] = rng_uniform(draw, 2, i) < 0.5;
+        for (int32_t i = 0; i < TOKENS; i++) {
+            rows[i] = 3 * i + (int32_t)(draw % 3);
+            marked[i] = in_prompt[rows[i]];
+        }
+        run(marks, in_prompt, NULL, in_prompt);
+        run(marks, in_prompt, rows, marked);
+    }
+}
+
+/* Sixteen answers side by side, a prompt beside an answer, the short end of a prompt. */
+static void prompts_are_long_spans_that_do_not_decode(void **state) {
+    (void)state;
+    static const int32_t tokens[16];
+    struct step_span spans[19] = {{.phase = SPAN_PREFILL, .n_tokens = 16, .tokens = tokens},
+                                  {.phase = SPAN_PREFILL, .n_tokens = 15, .tokens = tokens}};
+    for (int i = 2; i < 19; i++)
+        spans[i] = (struct step_span){.phase = SPAN_DECODE, .n_tokens = 1, .tokens = tokens};
+    struct arena *memory;
+    struct batch batch;
+    assert_int_equal(arena_create("a test", &memory), STATUS_OK);
+    assert_int_equal(batch_create(48, memory, &batch), STATUS_OK);
+    batch_fill(&batch, &(struct step_plan){.n_spans = 19, .spans = spans}, BATCH_BLOCK_ROWS);
+    assert_int_equal(batch.n_rows, 48);
+    for (int32_t row = 0; row < 48; row++)
+        assert_int_equal(batch.in_prompt[row], row < 16);
+    arena_destroy(memory);
 }
 
 static void reproducible_numerics_do_not(void **state) {
     (void)state;
-    run(NULL, TOKENS, false);
+    bool all[TOKENS];
+    memset(all, true, sizeof all);
+    run(NULL, all, NULL, NULL);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompts_run_in_bf16),
         cmocka_unit_test(answers_do_not),
+        cmocka_unit_test(neighbours_make_no_difference),
+        cmocka_unit_test(prompts_are_long_spans_that_do_not_decode),
         cmocka_unit_test(reproducible_numerics_do_not),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
