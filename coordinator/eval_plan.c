@@ -62,24 +62,63 @@ static enum status print_option(const struct option *option, const struct config
     return status;
 }
 
-/* Those that a policy may look at; `full`, which the others are held to, looks at none. */
-static enum status print_options(const struct config *config, bool full, struct bytes *text) {
+/* Does the policy look at the option? Said here, too, as kvshard is not seen from here; what is not listed is
+ * for all, and for one that is missing nothing but a name is longer. */
+static bool looks_at(const char *policy, const char *option) {
+    static const struct {
+        const char *option;
+        const char *policies[4];
+    } limited[] = {
+        {"recent-ratio", {"lessismore"}},
+        {"sinks", {"lessismore", "streaming"}},
+        {"select-layers", {"lessismore", "tidal", "delta"}},
+    };
+    if (is_full(policy)) return false; /* which the others are held to */
+    for (size_t i = 0; i < sizeof limited / sizeof *limited; i++) {
+        if (strcmp(limited[i].option, option) != 0) continue;
+        for (int j = 0; limited[i].policies[j]; j++)
+            if (strcmp(limited[i].policies[j], policy) == 0) return true;
+        return false;
+    }
+    return true;
+}
+
+/* Of "name=value,policy.name=value", what counts for the policy; own [ENGINE_OPTIONS_MAX]. */
+static void own_options(const char *text, const char *policy, char *own) {
+    size_t size = 0;
+    for (size_t n; *text; text += n + (text[n] == ',')) {
+        n = strcspn(text, ",");
+        const size_t owner = strcspn(text, ".=,");
+        const bool is_other =
+            text[owner] == '.' && (owner != strlen(policy) || memcmp(text, policy, owner) != 0);
+        if (is_other || size + n + 2 > ENGINE_OPTIONS_MAX) continue;
+        if (size > 0) own[size++] = ',';
+        memcpy(own + size, text, n);
+        size += n;
+    }
+    own[size] = '\0';
+}
+
+static enum status print_options(const struct config *config, const char *policy, struct bytes *text) {
     static const char *const names[] = {"emulate",     "recent-ratio",  "sinks",         "select-layers",
                                         "dense-below", "correct-every", "policy-options"};
-    const size_t n = full ? 0 : sizeof names / sizeof *names;
-    struct config defaults = {0};
+    char own[ENGINE_OPTIONS_MAX];
+    struct config of_policy = *config, defaults = {0};
+    own_options(config->policy_options, policy, own);
+    of_policy.policy_options = own;
     struct options *options;
     TRY(options_create(&config_table, &defaults, &options));
     enum status status = bytes_append_text(text, "");
-    for (size_t i = 0; i < n && status == STATUS_OK; i++)
-        status = print_option(options_find(options, names[i]).option, config, &defaults, text);
+    for (size_t i = 0; i < sizeof names / sizeof *names && status == STATUS_OK; i++)
+        if (looks_at(policy, names[i]))
+            status = print_option(options_find(options, names[i]).option, &of_policy, &defaults, text);
     options_destroy(options);
     return status;
 }
 
 static enum status describe_options(const struct config *config, struct eval_method *method) {
     struct bytes options = {0};
-    enum status status = print_options(config, is_full(method->policy), &options);
+    enum status status = print_options(config, method->policy, &options);
     if (status == STATUS_OK && options.size >= sizeof method->options)
         status = FAIL(STATUS_BAD_INPUT, "the policies' options have more than %zu bytes",
                       sizeof method->options - 1);

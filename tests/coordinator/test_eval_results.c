@@ -305,7 +305,11 @@ static void full_comes_first_and_once(void **state) {
     assert_engines("quest,full,raas", "--text", "full0 quest64 quest128 raas64 raas128 ");
     assert_engines("quest", "--no-baseline", "quest64 quest128 ");
     assert_engines("quest,full", "--no-baseline", "full0 quest64 quest128 ");
-    assert_engines("quest", "--sinks=8", "full0 quest64sinks=8 quest128sinks=8 ");
+    assert_engines("streaming", "--sinks=8", "full0 streaming64sinks=8 streaming128sinks=8 ");
+    assert_engines("quest,sparsemax", "--select-layers=1,3", "full0 quest64 quest128 sparsemax0 ");
+    assert_engines("tidal", "--policy-options=quest.first-layer=1", "full0 tidal64 tidal128 ");
+    assert_engines("tactic", "--policy-options=quest.first-layer=1,tactic.p=1,window=64",
+                   "full0 tactic0policy-options=tactic.p=1,window=64 ");
     assert_engines("quest", "--emulate=2", "full0 quest64emulate=2 quest128emulate=2 ");
     assert_engines("quest", "--correct-every=8", "full0 quest64correct-every=8 quest128correct-every=8 ");
 }
