@@ -182,9 +182,10 @@ static enum status print_budget_commands(const struct eval_budget_figure *kind,
                                          struct bytes *out) {
     TRY(bytes_printf(
         out,
-        "set encoding utf8\nset logscale x 2\nset xlabel 'budget (tokens); tokens read, where a policy has none'\nset ylabel '%s'\n"
+        "set encoding utf8\nset logscale x 2\nset xlabel 'budget (without one: tokens read)'\nset ylabel '%s'\n"
         "set grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset border 3\nset tics nomirror\n"
-        "set yrange [%s]\nset key noenhanced outside right center vertical Left reverse\n",
+        "set yrange [%s]\nset key noenhanced outside right center vertical Left reverse samplen 2 maxcols 1 spacing 0.9 "
+        "font ',11'\n",
         kind->y_label, kind->y_range));
     TRY(print_budget_tics(summary, out));
     if (eval_method_is_full(list->methods[0])) TRY(print_full_line(kind, &summary->rows[0], out));

@@ -109,10 +109,11 @@ static enum status print_panel(const struct panels *panels, int32_t budget, stru
 
 /* An empty panel: its lines lie outside of what it shows. */
 static enum status print_key(const struct panels *panels, struct bytes *out) {
-    TRY(bytes_append_text(out,
-                          "unset title\nunset xlabel\nunset ylabel\nunset border\nunset tics\nunset grid\n"
-                          "set key noenhanced center center vertical Left reverse samplen 3\n"
-                          "set xrange [0:1]\nset yrange [0:1]\n"));
+    TRY(bytes_append_text(
+        out,
+        "unset title\nunset xlabel\nunset ylabel\nunset border\nunset tics\nunset grid\n"
+        "set key noenhanced center center vertical Left reverse samplen 3 maxcols 1 spacing 0.9 font ',11'\n"
+        "set xrange [0:1]\nset yrange [0:1]\n"));
     for (int i = 0; i < panels->series.n; i++) {
         TRY(bytes_append_text(out, i == 0 ? "plot 2" : ", \\\n     2"));
         TRY(print_look(panels, panels->series.methods[i], true, out));
