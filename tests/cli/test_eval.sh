@@ -128,7 +128,8 @@ END
         fail "14 budgets: $(cat "$scratch/err")"
     "$program" eval --summary-only "$scratch/unplaced" --plot "$scratch/no_places" >/dev/null 2>"$scratch/err" ||
         fail "$(cat "$scratch/err")"
-    [ -s "$scratch/no_places/kv.png" ] && [ ! -e "$scratch/no_places/accuracy.gp" ] || fail "$(ls "$scratch/no_places")"
+    [ -s "$scratch/no_places/kv.png" ] || fail "no kv.png: $(ls "$scratch/no_places")"
+    [ ! -e "$scratch/no_places/accuracy.gp" ] || fail "accuracy of nothing: $(ls "$scratch/no_places")"
 fi
 
 # Refused before the model is loaded.
