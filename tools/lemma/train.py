@@ -128,6 +128,10 @@ def rotate(x, cos, sin):
     return (x * cos + torch.cat((-second, first), -1) * sin).to(x.dtype)
 
 
+def attend_densely(q, k, v):
+    return F.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=True)
+
+
 class Attention(nn.Module):
     def __init__(self, shape):
         super().__init__()
@@ -137,12 +141,12 @@ class Attention(nn.Module):
         self.k_proj, self.v_proj = linear(shape.hidden_size, n_kv), linear(shape.hidden_size, n_kv)
         self.q_norm, self.k_norm = (RMSNorm(shape.head_dim, shape.rms_norm_eps) for _ in range(2))
 
-    def forward(self, x, cos, sin):
+    def forward(self, x, cos, sin, attend):
         q, k, v = (project(x).unflatten(-1, (-1, self.head_dim))
                    for project in (self.q_proj, self.k_proj, self.v_proj))
         q = rotate(self.q_norm(q).transpose(1, 2), cos, sin)
         k = rotate(self.k_norm(k).transpose(1, 2), cos, sin)
-        x = F.scaled_dot_product_attention(q, k, v.transpose(1, 2), is_causal=True, enable_gqa=True)
+        x = attend(q, k, v.transpose(1, 2))
         return self.o_proj(x.transpose(1, 2).flatten(2))
 
 
@@ -163,8 +167,8 @@ class Layer(nn.Module):
             RMSNorm(shape.hidden_size, shape.rms_norm_eps) for _ in range(2))
         self.self_attn, self.mlp = Attention(shape), FeedForward(shape)
 
-    def forward(self, x, cos, sin):
-        x = x + self.self_attn(self.input_layernorm(x), cos, sin)
+    def forward(self, x, cos, sin, attend):
+        x = x + self.self_attn(self.input_layernorm(x), cos, sin, attend)
         return x + self.mlp(self.post_attention_layernorm(x))
 
 
@@ -184,12 +188,15 @@ class Model(nn.Module):
         self.register_buffer("cos", angles.cos().bfloat16(), persistent=False)
         self.register_buffer("sin", angles.sin().bfloat16(), persistent=False)
 
-    def forward(self, ids, first):
-        """Logits of the tokens that follow positions first.., [n_sequences, n_tokens - first, vocab_size]."""
+    def forward(self, ids, first, attends=None):
+        """Logits of the tokens that follow positions first.., [n_sequences, n_tokens - first, vocab_size].
+
+        `attends` has a function for each layer that attends in it; without, all do so densely.
+        """
         x = self.embed_tokens(ids)
         cos, sin = self.cos[:ids.shape[1]], self.sin[:ids.shape[1]]
-        for layer in self.layers:
-            x = layer(x, cos, sin)
+        for layer, attend in zip(self.layers, attends or [attend_densely] * len(self.layers)):
+            x = layer(x, cos, sin, attend)
         return F.linear(self.norm(x[:, first:]), self.embed_tokens.weight)
 
 
@@ -292,19 +299,22 @@ def split_parts(per_token):
     return {**parts, "answer": per_token[:, after_steps:].float().mean()}
 
 
-def train_on(model, optimizer, ids, n_given):
-    """One update. Cross entropy and hit of every token of the responses, [n_sequences, n_response]."""
+def losses_of(model, ids, n_given, attends=None):
+    """The loss; cross entropy and hit of every token of the responses, [n_sequences, n_response]."""
     target = ids[:, n_given:]
     with half_precision(ids.device.type):
-        logits = model(ids[:, :-1], n_given - 1)
+        logits = model(ids[:, :-1], n_given - 1, attends)
     losses = F.cross_entropy(logits.float().flatten(0, 1), target.flatten(), reduction="none").view(target.shape)
     parts = split_parts(losses)  # what is hard is one token in fourteen: give it four times the weight
     loss = losses.mean() + 3 / STEP_TOKENS * (parts["operator"] + parts["milestone"] + parts["result"])
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
+    return loss, losses.detach(), logits.detach().argmax(-1) == target
+
+
+def update_weights(model, optimizer):
+    """By the gradients that have come together, which start anew."""
     nn.utils.clip_grad_norm_(model.parameters(), 1.0)
     optimizer.step()
-    return losses.detach(), logits.detach().argmax(-1) == target
+    optimizer.zero_grad(set_to_none=True)
 
 
 def describe(losses, hits):
@@ -319,7 +329,9 @@ def train(model, encoder, batches, curriculum, settings):
         for group in optimizer.param_groups:
             group["lr"] = learning_rate(update, settings)
         ids, n_given, level = batches.next(curriculum)
-        losses, hits = train_on(model, optimizer, ids.to(settings.device).long(), n_given)
+        loss, losses, hits = losses_of(model, ids.to(settings.device).long(), n_given)
+        loss.backward()
+        update_weights(model, optimizer)
         curriculum.observe(level, {part: share.item() for part, share in split_parts(hits).items()})
         n_tokens += ids.numel()
         if (update + 1) % 100 == 0:
@@ -334,21 +346,22 @@ def train(model, encoder, batches, curriculum, settings):
 # --- Judging ------------------------------------------------------------------------------------------------
 
 @torch.no_grad()
-def evaluate(model, encoder, seed, steps, count, device):
+def evaluate(model, encoder, seed, steps, count, device, make_attends=None, rows=None):
     """Of `count` fresh problems the shares of right tokens, of right answers, of problems right in every token.
 
     The model reads the true derivation and its best guess at every token is compared. Where all are right it would
-    have written the same derivation by itself.
+    have written the same derivation by itself. `make_attends(n_given)` tells how it attends, if not densely; then
+    `rows` of the problems go at once.
     """
     rng, hits = random.Random(f"evaluate {seed} {steps}"), []
     problems = [encoder.encode(chains.draw_problem(rng, steps, steps // 4)) for _ in range(count)]
     n_given = problems[0][1]
     ids = torch.tensor([ids for ids, _ in problems])
-    for rows in ids.split(max(2, 65536 // ids.shape[1])):
-        rows = rows.to(device)
+    for batch in ids.split(rows or max(2, 65536 // ids.shape[1])):
+        batch = batch.to(device)
         with half_precision(device):
-            best = model(rows[:, :-1], n_given - 1).argmax(-1)
-        hits.append(best == rows[:, n_given:])
+            best = model(batch[:, :-1], n_given - 1, make_attends and make_attends(n_given)).argmax(-1)
+        hits.append(best == batch[:, n_given:])
     hits = torch.cat(hits).float()
     digit = -2  # the answer ends in its digit and the end of the turn
     return {"tokens": hits.mean().item(), "answers": hits[:, digit].mean().item(),
