@@ -11,6 +11,7 @@
  * Ranks:   local. */
 #pragma once
 
+#include <math.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -49,6 +50,12 @@ struct q8_rows { /* [n_rows, cols], cols a multiple of QUANT_BLOCK */
 
 /* How far exp may be from the true value, in units of the last place. */
 #define EXP_ULPS 1.0
+
+/* 1 / sqrt(head_dim), by which attention scales its dot products: whoever computes a score again needs the
+ * same bits. */
+static inline float attention_scale(int64_t head_dim) {
+    return (float)(1 / sqrt((double)head_dim));
+}
 
 enum { ATTEND_CHUNK = 128 }; /* list entries of one partial of attention */
 

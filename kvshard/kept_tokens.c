@@ -123,27 +123,16 @@ static void close_up(const struct kept_tokens *kept, struct place at, const int3
     kv_cache_shrink(kept->cache, at.slot, at.layer, at.kv_head, list->n);
 }
 
-static enum status update(struct kept_tokens *kept, struct place at, const int32_t *evicted,
-                          int64_t n_evicted, int64_t first, int64_t n_new) {
+enum status kept_tokens_update(struct kept_tokens *kept, int32_t slot, int32_t layer, int32_t kv_head,
+                               const int32_t *evicted, int64_t n_evicted, int64_t first, int64_t n_new) {
+    const struct place at = {slot, layer, kv_head};
     struct kept_list *list = list_at(kept, at);
     const int64_t end = list->n - n_evicted + n_new;
     int64_t n_free = 0;
-    TRY(kv_cache_reserve_rows(kept->cache, at.slot, at.layer, at.kv_head, end));
+    TRY(kv_cache_reserve_rows(kept->cache, slot, layer, kv_head, end));
     if (n_evicted > 0) n_free = evict(list, evicted, n_evicted, end, kept->free_rows);
     n_free = add_tokens(list, first, n_new, kept->free_rows, n_free);
     if (n_evicted > 0) close_up(kept, at, kept->free_rows, n_free);
-    return STATUS_OK;
-}
-
-enum status kept_tokens_update(struct kept_tokens *kept, int32_t slot, int32_t layer, int32_t kv_head,
-                               const int32_t *evicted, int64_t n_evicted, int64_t first, int64_t n_new) {
-    return update(kept, (struct place){slot, layer, kv_head}, evicted, n_evicted, first, n_new);
-}
-
-enum status kept_tokens_add(struct kept_tokens *kept, int32_t slot, int64_t first, int64_t n_new) {
-    for (int32_t layer = 0; layer < kept->n_layers; layer++)
-        for (int32_t kv_head = 0; kv_head < kept->n_kv_heads; kv_head++)
-            TRY(update(kept, (struct place){slot, layer, kv_head}, NULL, 0, first, n_new));
     return STATUS_OK;
 }
 

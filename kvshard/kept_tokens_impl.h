@@ -43,9 +43,6 @@ NODISCARD enum status kept_tokens_update(struct kept_tokens *kept, int32_t slot,
                                          int32_t kv_head, const int32_t *evicted, int64_t n_evicted,
                                          int64_t first, int64_t n_new);
 
-/* The same for all lists of the slot, of which nothing is evicted. */
-NODISCARD enum status kept_tokens_add(struct kept_tokens *kept, int32_t slot, int64_t first, int64_t n_new);
-
 /* Drops tokens n and behind; 0: the slot was freed, and the cache has no rows of it any more. */
 void kept_tokens_rewind(struct kept_tokens *kept, int32_t slot, int64_t n);
 

@@ -165,7 +165,7 @@ void key_clusters_rewind(const struct key_clusters *clusters, int32_t slot, int6
 void key_clusters_score(const struct key_clusters *clusters, const struct cluster_table *table,
                         const float *q, int32_t n_queries, float *scores, int64_t stride) {
     const int64_t dim = clusters->config.head_dim;
-    const float scale = (float)(1 / sqrt((double)dim));
+    const float scale = attention_scale(dim);
     const void *rows[ATTEND_CHUNK];
     for (int64_t begin = 0; begin < table->n_clusters; begin += ATTEND_CHUNK) {
         const int64_t n = smaller_i64(table->n_clusters - begin, ATTEND_CHUNK);

@@ -81,7 +81,7 @@ enum status page_bounds_create(const struct kv_policy_config *config, struct are
     bounds->row_dtype = bounds->key_dtype == DTYPE_Q8_0 ? DTYPE_F32 : bounds->key_dtype;
     bounds->row_bytes = dtype_bytes(bounds->row_dtype, bounds->row_size);
     bounds->max_pages = kv_pages_of(config->context_length);
-    bounds->scale = (float)(1 / sqrt((double)config->head_dim)); /* attention's */
+    bounds->scale = attention_scale(config->head_dim);
     TRY(create_tables(config, memory, bounds));
     TRY(create_scratch(config, memory, bounds));
     *bounds_out = bounds;

@@ -120,7 +120,7 @@ static void score_tokens(const struct query *query, const int32_t *tokens, int64
                          float *scores_out) {
     const struct tactic *policy = query->policy;
     const void *keys[ATTEND_CHUNK], *values[ATTEND_CHUNK];
-    const float scale = (float)(1 / sqrt((double)policy->head_dim));
+    const float scale = attention_scale(policy->head_dim);
     for (int64_t begin = 0; begin < n; begin += ATTEND_CHUNK) {
         const int64_t count = smaller_i64(n - begin, ATTEND_CHUNK);
         kv_cache_rows(policy->cache, query->slot, query->layer, query->kv_head,

@@ -52,7 +52,7 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     attention->shape = *shape;
     attention->kernels = kernels;
     attention->group = shape->n_heads_local / shape->n_kv_heads_local;
-    attention->scale = (float)(1 / sqrt((double)shape->head_dim));
+    attention->scale = attention_scale(shape->head_dim);
     TRY(ARENA_TAKE(memory, (size_t)shape->n_threads, &attention->scratch));
     for (int32_t thread = 0; thread < shape->n_threads; thread++)
         TRY(create_scratch(memory, shape, (size_t)attention->group, &attention->scratch[thread]));

@@ -159,7 +159,7 @@ static double covered(const float *weights, struct kv_set set) {
 /* Dense scores of one KV head's queries, [group, head_dim], as attention has them bit for bit. */
 static void score(struct probe *probe, int32_t slot, int32_t layer, int64_t n_cached, int32_t kv_head,
                   const float *q) {
-    const float scale = (float)(1 / sqrt((double)probe->head_dim));
+    const float scale = attention_scale(probe->head_dim);
     const void *keys[ATTEND_CHUNK];
     float *scores = probe->scores + kv_head * probe->group * probe->context_length;
     for (int64_t begin = 0; begin < n_cached; begin += ATTEND_CHUNK) {
