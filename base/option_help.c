@@ -67,14 +67,14 @@ static void print_option(const struct option *option, FILE *file) {
 }
 
 void options_print_help(const struct option_table *table, int command, FILE *file) {
-    for (int group = 0; table->group_names[group]; group++) {
+    for (size_t g = 0; g < table->n_groups; g++) {
+        const struct option_group *group = table->groups[g];
         bool titled = false;
-        for (size_t i = 0; i < table->n_options; i++) {
-            const struct option *option = &table->options[i];
-            if (option->group != group || !(option->commands & 1u << command)) continue;
-            if (!titled) fprintf(file, "\n%s\n", table->group_names[group]);
+        for (size_t i = 0; i < group->n; i++) {
+            if (!(group->options[i].commands & 1u << command)) continue;
+            if (!titled) fprintf(file, "\n%s\n", group->name);
             titled = true;
-            print_option(option, file);
+            print_option(&group->options[i], file);
         }
     }
 }

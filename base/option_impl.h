@@ -9,8 +9,12 @@ struct options {
     void *target;
     struct arena *arena;
     uint32_t source;  /* number of the present source, from 1 */
-    uint32_t *set_by; /* [n_options] the last source that set it, 0: none */
+    uint32_t *set_by; /* [option_count] the last source that set it, 0: none */
 };
+
+/* All options of a table, group after group. */
+size_t option_count(const struct option_table *table);
+const struct option *option_at(const struct option_table *table, size_t index);
 
 /* Does --name take a value on the command line? */
 bool option_takes_value(const struct option *option);

@@ -64,8 +64,8 @@ static enum status parse_long(struct arguments *arguments, const char *argument)
 /* The same letter may mean different options of different commands. */
 static const struct option *find_letter(const struct arguments *arguments, char letter) {
     const struct option_table *table = arguments->options->table;
-    for (size_t i = 0; i < table->n_options; i++) {
-        const struct option *option = &table->options[i];
+    for (size_t i = 0; i < option_count(table); i++) {
+        const struct option *option = option_at(table, i);
         if (option->letter == letter && option->commands & 1u << arguments->command) return option;
     }
     return NULL;

@@ -7,10 +7,24 @@
 #include "base/edit_distance.h"
 #include "base/option_impl.h"
 
+size_t option_count(const struct option_table *table) {
+    size_t n = 0;
+    for (size_t g = 0; g < table->n_groups; g++)
+        n += table->groups[g]->n;
+    return n;
+}
+
+const struct option *option_at(const struct option_table *table, size_t index) {
+    size_t g = 0;
+    for (; index >= table->groups[g]->n; g++)
+        index -= table->groups[g]->n;
+    return &table->groups[g]->options[index];
+}
+
 static enum status set_initial_values(struct options *options) {
     const struct option_table *table = options->table;
-    for (size_t i = 0; i < table->n_options; i++) {
-        const struct option *option = &table->options[i];
+    for (size_t i = 0; i < option_count(table); i++) {
+        const struct option *option = option_at(table, i);
         if (option->initial) TRY(option_value_parse(options, option, option->initial, option->name, false));
     }
     return STATUS_OK;
@@ -23,7 +37,7 @@ enum status options_create(const struct option_table *table, void *target, struc
 
     enum status status;
     TRY_GOTO(arena_create("the options", &options->arena), destroy);
-    TRY_GOTO(ARENA_TAKE(options->arena, table->n_options, &options->set_by), destroy);
+    TRY_GOTO(ARENA_TAKE(options->arena, option_count(table), &options->set_by), destroy);
     TRY_GOTO(set_initial_values(options), destroy);
     *options_out = options;
     return STATUS_OK;
@@ -45,8 +59,8 @@ static bool is_called(const struct option *option, const char *name) {
 
 struct option_match options_find(const struct options *options, const char *name) {
     const bool negated = strncmp(name, "no-", 3) == 0;
-    for (size_t i = 0; i < options->table->n_options; i++) {
-        const struct option *option = &options->table->options[i];
+    for (size_t i = 0; i < option_count(options->table); i++) {
+        const struct option *option = option_at(options->table, i);
         if (is_called(option, name)) return (struct option_match){option, false};
         if (negated && option->kind == OPTION_FLAG && is_called(option, name + 3))
             return (struct option_match){option, true};
@@ -61,8 +75,8 @@ static bool is_allowed(const struct option *option, int command) {
 const char *options_suggest(const struct options *options, int command, const char *name) {
     const char *nearest = NULL;
     size_t least = SIZE_MAX;
-    for (size_t i = 0; i < options->table->n_options; i++) {
-        const struct option *option = &options->table->options[i];
+    for (size_t i = 0; i < option_count(options->table); i++) {
+        const struct option *option = option_at(options->table, i);
         const size_t distance = edit_distance(name, option->name);
         if (!is_allowed(option, command) || distance >= least) continue;
         if (!edit_distance_is_near(name, option->name)) continue;
@@ -77,7 +91,10 @@ void options_begin_source(struct options *options) {
 }
 
 static uint32_t *set_by(const struct options *options, const struct option *option) {
-    return &options->set_by[option - options->table->options];
+    size_t i = 0;
+    while (option_at(options->table, i) != option)
+        i++;
+    return &options->set_by[i];
 }
 
 bool options_is_set(const struct options *options, const struct option *option) {

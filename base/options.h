@@ -58,15 +58,20 @@ struct option {
     const char *metavar;     /* the value's name in --help; NULL for flags and counts */
     const char *doc;         /* a flag that begins true: what --no-name does */
     uint32_t commands;       /* bit c: command c takes it on its command line */
-    int group;               /* index into group_names */
     bool only_arguments;     /* not in files and environment (--help) */
 };
 
+/* Options that --help shows together. */
+struct option_group {
+    const char *name;
+    const struct option *options; /* [n] */
+    size_t n;
+};
+
 struct option_table {
-    const struct option *options; /* [n_options] */
-    size_t n_options;
+    const struct option_group *const *groups; /* [n_groups], in the order of --help */
+    size_t n_groups;
     const char *const *command_names; /* by the bits of option.commands, NULL at the end */
-    const char *const *group_names;   /* in the order of --help, NULL at the end */
     const char *environment_prefix;   /* "PROGRAM_" */
     const char *environment_ignored;  /* variables with this longer prefix are somebody else's */
 };

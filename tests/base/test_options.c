@@ -34,17 +34,14 @@ struct kitchen {
 
 static const struct option_choice colours[] = {{"red", RED}, {"green", GREEN}, {0}};
 static const char *const commands[] = {"cook", "clean", NULL};
-static const char *const groups[] = {"Room", "Table", NULL};
 
 #define FIELD(name) .offset = offsetof(struct kitchen, name)
 #define BOTH        .commands = 1u << COOK | 1u << CLEAN
 
-static const struct option table_options[] = {
+static const struct option room_options[] = {
     {"lamp", NULL, 'l', OPTION_FLAG, FIELD(lamp), .initial = "true", .doc = "work in the dark", BOTH},
     {"clean", NULL, 'c', OPTION_FLAG, FIELD(clean), .doc = "wipe first", BOTH},
     {"verbose", NULL, 'v', OPTION_COUNT, FIELD(verbose), .max = 2, .doc = "say more", BOTH},
-    {"plates", NULL, 'n', OPTION_INT32, FIELD(plates), .initial = "-1", .initial_doc = "as many as guests",
-     .min = 1, .max = INFINITY, .metavar = "N", .doc = "plates", .commands = 1u << COOK, .group = 1},
     {"grains", NULL, 0, OPTION_INT64, FIELD(grains), .max = INFINITY, .metavar = "N", .doc = "of salt", BOTH},
     {"seed", NULL, 0, OPTION_UINT64, FIELD(seed), .metavar = "N", .doc = "of chance", BOTH},
     {"heat", "temp", 0, OPTION_FLOAT, FIELD(heat), .initial = "nan", .initial_doc = "the recipe's", .max = 1,
@@ -53,8 +50,6 @@ static const struct option table_options[] = {
      .doc = "what is made, in words that are long enough to be wrapped at the right margin of the page",
      BOTH},
     {"recipe", NULL, 'f', OPTION_PATH, FIELD(recipe), .min = 1, .metavar = "FILE", .doc = "written", BOTH},
-    {"colour", NULL, 0, OPTION_CHOICE, FIELD(colour), .choices = colours, .initial = "green",
-     .metavar = "NAME", .doc = "of the cloth", BOTH, .group = 1},
     {"guest", NULL, 'g', OPTION_TEXT_LIST, FIELD(guests), .metavar = "NAME", .doc = "guest", BOTH},
     {"shelves", NULL, 0, OPTION_INT32_VECTOR, FIELD(shelves),
      .count_offset = offsetof(struct kitchen, n_shelves), .capacity = 3, .max = 9, .metavar = "I,J",
@@ -70,11 +65,23 @@ static const struct option table_options[] = {
      .commands = 1u << CLEAN},
 };
 
+static const struct option table_options[] = {
+    {"plates", NULL, 'n', OPTION_INT32, FIELD(plates), .initial = "-1", .initial_doc = "as many as guests",
+     .min = 1, .max = INFINITY, .metavar = "N", .doc = "plates", .commands = 1u << COOK},
+    {"colour", NULL, 0, OPTION_CHOICE, FIELD(colour), .choices = colours, .initial = "green",
+     .metavar = "NAME", .doc = "of the cloth", BOTH},
+};
+
+static const struct option_group room_group = {"Room", room_options,
+                                               sizeof room_options / sizeof *room_options};
+static const struct option_group table_group = {"Table", table_options,
+                                                sizeof table_options / sizeof *table_options};
+static const struct option_group *const groups[] = {&room_group, &table_group};
+
 static const struct option_table table = {
-    .options = table_options,
-    .n_options = sizeof table_options / sizeof *table_options,
+    .groups = groups,
+    .n_groups = sizeof groups / sizeof *groups,
     .command_names = commands,
-    .group_names = groups,
     .environment_prefix = "KITCHEN_",
     .environment_ignored = "KITCHEN_TEST_",
 };

@@ -46,11 +46,14 @@ static const struct option options_of_every_kind[] = {
 
 static const char *const names[] = {"run", NULL};
 
+static const struct option_group group = {"all", options_of_every_kind,
+                                          sizeof options_of_every_kind / sizeof *options_of_every_kind};
+static const struct option_group *const groups[] = {&group};
+
 static const struct option_table table = {
-    .options = options_of_every_kind,
-    .n_options = sizeof options_of_every_kind / sizeof *options_of_every_kind,
+    .groups = groups,
+    .n_groups = 1,
     .command_names = names,
-    .group_names = names,
     .environment_prefix = "FUZZ_",
 };
 
