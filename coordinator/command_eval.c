@@ -2,14 +2,16 @@
  * each engine; the summary is of what is in the file of results when all are done. */
 #include <stdlib.h>
 
+#include "base/file.h"
 #include "coordinator/commands.h"
 #include "coordinator/eval_plan.h"
 #include "coordinator/eval_plot.h"
 #include "coordinator/eval_run.h"
 #include "coordinator/eval_summary.h"
+#include "coordinator/figure.h"
 
 enum status command_eval_check(const struct config *config) {
-    if (config->plot) TRY(eval_plot_check());
+    if (config->plot) TRY(figure_check(config->plot));
     return eval_plan_check(config);
 }
 
@@ -47,7 +49,8 @@ static enum status show(const struct config *config, const struct eval_results *
 enum status command_eval_summary(const struct config *config) {
     const char *path = config->summary_only ? config->summary_only : config->results;
     struct eval_results results;
-    if (config->summary_only && config->plot) TRY(eval_plot_check());
+    if (config->summary_only) TRY(file_check_readable(path));
+    if (config->summary_only && config->plot) TRY(figure_check(config->plot));
     TRY(eval_results_read(path, &results));
     const enum status status =
         results.n > 0 ? show(config, &results) : FAIL(STATUS_BAD_INPUT, "%s has no results yet", path);

@@ -1,36 +1,7 @@
 #include "coordinator/eval_figure_impl.h"
 
 #include <math.h>
-#include <stdlib.h>
 #include <string.h>
-
-/* Okabe and Ito's palette, which colour-blind people tell apart too, without its yellow; black is `full`.
- * Beyond seven series the points and dashes change. */
-static const char *const colors[] = {"#0072B2", "#D55E00", "#009E73", "#CC79A7",
-                                     "#E69F00", "#56B4E9", "#7F7F7F"};
-static const int points[] = {7, 5, 9, 13, 11, 6, 4, 8, 12, 10};
-enum { N_COLORS = sizeof colors / sizeof *colors, N_POINTS = sizeof points / sizeof *points };
-
-void eval_figure_free(struct eval_figure *figure) {
-    bytes_free(&figure->data);
-    bytes_free(&figure->commands);
-}
-
-enum status eval_figure_print_svg(const char *name, int width, int height, struct bytes *commands) {
-    return bytes_printf(commands,
-                        "set terminal svg size %d,%d dynamic background 'white' font 'Helvetica,14'\n"
-                        "set output '%s.svg'\n",
-                        width, height, name);
-}
-
-/* One and a half times as large. */
-enum status eval_figure_print_png(const char *name, int width, int height, struct bytes *commands) {
-    return bytes_printf(
-        commands,
-        "set terminal pngcairo size %d,%d background 'white' font 'Helvetica,21' linewidth 1.5 "
-        "pointscale 1.5\nset output '%s.png'\n",
-        width * 3 / 2, height * 3 / 2, name);
-}
 
 /* ---- series ---- */
 
@@ -51,26 +22,14 @@ struct eval_series eval_series_list(const struct eval_summary *summary) {
     return list;
 }
 
-/* Foreign text between single quotation marks. */
-static enum status print_quoted(const char *text, struct bytes *out) {
-    for (; *text; text++)
-        if (*text != '\'' && (unsigned char)*text >= ' ') TRY(bytes_append(out, text, 1));
-    return STATUS_OK;
-}
-
 enum status eval_series_print_title(const struct eval_method *method, struct bytes *out) {
     TRY(bytes_append_text(out, " title '"));
-    TRY(print_quoted(method->policy, out));
+    TRY(figure_print_quoted(method->policy, out));
     if (*method->options) {
         TRY(bytes_append_text(out, " "));
-        TRY(print_quoted(method->options, out));
+        TRY(figure_print_quoted(method->options, out));
     }
     return bytes_append_text(out, "'");
-}
-
-enum status eval_series_print_style(int i, struct bytes *out) {
-    return bytes_printf(out, " lc rgb '%s' dt %d lw 2 pt %d ps 0.9", colors[i % N_COLORS],
-                        1 + i / N_COLORS % 4, points[i % N_POINTS]);
 }
 
 /* ---- against budget ---- */
@@ -170,7 +129,7 @@ static enum status print_budget_plot(const struct eval_budget_figure *kind, cons
     for (int i = has_full; i < list->n; i++) {
         TRY(bytes_printf(out, "%s'%s.dat' index %d using 2:3:4:5 with yerrorlines", separator, kind->name,
                          i));
-        TRY(eval_series_print_style(i - has_full, out));
+        TRY(figure_print_style(i - has_full, out));
         TRY(eval_series_print_title(list->methods[i], out));
         separator = ", \\\n     ";
     }
@@ -189,15 +148,15 @@ static enum status print_budget_commands(const struct eval_budget_figure *kind,
         kind->y_label, kind->y_range));
     TRY(print_budget_tics(summary, out));
     if (eval_method_is_full(list->methods[0])) TRY(print_full_line(kind, &summary->rows[0], out));
-    TRY(eval_figure_print_svg(kind->name, 900, 540, out));
+    TRY(figure_print_svg(kind->name, 900, 540, out));
     TRY(print_budget_plot(kind, list, out));
-    TRY(eval_figure_print_png(kind->name, 900, 540, out));
+    TRY(figure_print_png(kind->name, 900, 540, out));
     return bytes_append_text(out, "replot\n");
 }
 
 enum status eval_figure_by_budget(const struct eval_budget_figure *kind, const struct eval_summary *summary,
-                                  struct eval_figure *figure_out) {
-    struct eval_figure figure = {.name = kind->name};
+                                  struct figure *figure_out) {
+    struct figure figure = {.name = kind->name};
     const struct eval_series list = eval_series_list(summary);
     const bool anything = any_to_place(summary);
     enum status status = STATUS_OK;
@@ -206,7 +165,7 @@ enum status eval_figure_by_budget(const struct eval_budget_figure *kind, const s
     if (status == STATUS_OK && anything)
         status = print_budget_commands(kind, summary, &list, &figure.commands);
     if (status != STATUS_OK) {
-        eval_figure_free(&figure);
+        figure_free(&figure);
         return status;
     }
     *figure_out = figure;

@@ -8,18 +8,7 @@
 
 #include "coordinator/eval_curves.h"
 #include "coordinator/eval_summary.h"
-
-struct eval_figure {
-    const char *name; /* of its files */
-    struct bytes data;
-    struct bytes commands; /* empty: there is nothing to draw */
-    bool lacks_budgets;    /* more than it has panels for */
-};
-void eval_figure_free(struct eval_figure *figure);
-
-/* What comes before the plot commands; `name` is the file's, without its ending. */
-NODISCARD enum status eval_figure_print_svg(const char *name, int width, int height, struct bytes *commands);
-NODISCARD enum status eval_figure_print_png(const char *name, int width, int height, struct bytes *commands);
+#include "coordinator/figure.h"
 
 enum { EVAL_MAX_SERIES = 64, EVAL_MAX_PANELS = 12 };
 
@@ -30,9 +19,8 @@ struct eval_series {
 };
 struct eval_series eval_series_list(const struct eval_summary *summary);
 bool eval_series_has(const struct eval_method *one, const struct eval_method *method);
-/* For a plot command; the style is that of the `i`-th series beside `full`. */
+/* For a plot command. */
 NODISCARD enum status eval_series_print_title(const struct eval_method *method, struct bytes *commands);
-NODISCARD enum status eval_series_print_style(int i, struct bytes *commands);
 
 /* One value of each method against its budget, `full` as a horizontal line. */
 struct eval_budget_figure {
@@ -41,10 +29,9 @@ struct eval_budget_figure {
 };
 extern const struct eval_budget_figure eval_accuracy_figure, eval_length_figure;
 NODISCARD enum status eval_figure_by_budget(const struct eval_budget_figure *kind,
-                                            const struct eval_summary *summary,
-                                            struct eval_figure *figure_out);
+                                            const struct eval_summary *summary, struct figure *figure_out);
 
-/* One curve of each method, in one panel for each budget. */
+/* One curve of each method, in one panel for each budget; not all budgets may have one. */
 struct eval_panel_figure {
     const char *name, *x_label, *y_label;
     struct eval_curve (*curve)(const struct eval_curves *curves);
@@ -55,4 +42,4 @@ extern const struct eval_panel_figure eval_kv_figure, eval_time_figure, eval_rec
 NODISCARD enum status eval_figure_by_panel(const struct eval_panel_figure *kind,
                                            const struct eval_summary *summary,
                                            const struct eval_curves *curves, /* [summary->n] */
-                                           struct eval_figure *figure_out);
+                                           struct figure *figure_out, bool *lacks_budgets_out);

@@ -77,13 +77,13 @@ static enum status print_points(const struct panels *panels, struct bytes *data)
 static enum status print_look(const struct panels *panels, const struct eval_method *method, bool titled,
                               struct bytes *out) {
     if (eval_method_is_full(method)) {
-        TRY(bytes_append_text(out, " with lines lc rgb 'black' dt 2 lw 2"));
+        TRY(bytes_append_text(out, " with linespoints lc rgb 'black' dt 2 lw 2 pt 7 ps 0.3"));
     } else {
         int i = 0;
         while (i + 1 < panels->series.n && !eval_series_has(panels->series.methods[i], method))
             i++;
         TRY(bytes_append_text(out, " with linespoints"));
-        TRY(eval_series_print_style(i - eval_method_is_full(panels->series.methods[0]), out));
+        TRY(figure_print_style(i - eval_method_is_full(panels->series.methods[0]), out));
     }
     return titled ? eval_series_print_title(method, out) : bytes_append_text(out, " notitle");
 }
@@ -125,7 +125,7 @@ static enum status print_plots(const struct panels *panels, int across, int down
     TRY(bytes_printf(
         out,
         "set multiplot layout %d,%d\nset xlabel '%s'\nset ylabel '%s'\nset border 3\n"
-        "set tics nomirror\nset grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset xrange [0:*]\nset yrange [0:%s]\n",
+        "set tics nomirror font ',12'\nset grid ytics lt 1 lc rgb '#DDDDDD' lw 1\nset xrange [0:*]\nset yrange [0:%s]\n",
         down, across, panels->kind->x_label, panels->kind->y_label, panels->kind->is_share ? "1.02" : "*"));
     for (int i = 0; i < panels->n; i++)
         TRY(print_panel(panels, panels->budgets[i], out));
@@ -138,25 +138,26 @@ static enum status print_commands(const struct panels *panels, struct bytes *out
     const int across = n_cells <= 4 ? 2 : 3;
     const int down = (n_cells + across - 1) / across;
     TRY(bytes_append_text(out, "set encoding utf8\n"));
-    TRY(eval_figure_print_svg(panels->kind->name, across * PANEL_WIDTH, down * PANEL_HEIGHT, out));
+    TRY(figure_print_svg(panels->kind->name, across * PANEL_WIDTH, down * PANEL_HEIGHT, out));
     TRY(print_plots(panels, across, down, out));
     TRY(bytes_append_text(out, "reset\nset encoding utf8\n"));
-    TRY(eval_figure_print_png(panels->kind->name, across * PANEL_WIDTH, down * PANEL_HEIGHT, out));
+    TRY(figure_print_png(panels->kind->name, across * PANEL_WIDTH, down * PANEL_HEIGHT, out));
     return print_plots(panels, across, down, out);
 }
 
 enum status eval_figure_by_panel(const struct eval_panel_figure *kind, const struct eval_summary *summary,
-                                 const struct eval_curves *curves, struct eval_figure *figure_out) {
-    struct eval_figure figure = {.name = kind->name};
+                                 const struct eval_curves *curves, struct figure *figure_out,
+                                 bool *lacks_budgets_out) {
+    struct figure figure = {.name = kind->name};
     struct panels panels = {.kind = kind, .summary = summary, .curves = curves};
     panels.series = eval_series_list(summary);
     list_budgets(&panels);
-    figure.lacks_budgets = panels.lacks_budgets;
+    *lacks_budgets_out = panels.lacks_budgets;
     enum status status = STATUS_OK;
     if (panels.n > 0) status = print_points(&panels, &figure.data);
     if (panels.n > 0 && status == STATUS_OK) status = print_commands(&panels, &figure.commands);
     if (status != STATUS_OK) {
-        eval_figure_free(&figure);
+        figure_free(&figure);
         return status;
     }
     *figure_out = figure;

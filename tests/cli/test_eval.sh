@@ -152,3 +152,8 @@ refuses "$results was begun with another problem 0 than tests/data/eval/gsm8k.js
 refuses "tests/cli/harness.sh is no file of eval's results; choose another --results" \
     eval "${engine[@]}" --results tests/cli/harness.sh
 refuses "/dev/null has no results yet" eval --summary-only /dev/null
+refuses "cannot open $scratch/nothing: No such file or directory" eval --summary-only "$scratch/nothing"
+# Before the model is loaded, not when the work is done.
+"$program" eval "${engine[@]}" --results "$scratch/never" --plot "$scratch/one/x" >/dev/null 2>"$scratch/err" && fail "drawn into a file"
+grep -qF "cannot make the folder $scratch/one/x: Not a directory" "$scratch/err" || fail "$(cat "$scratch/err")"
+[ ! -e "$scratch/never" ] || fail "began before looking at the folder"
