@@ -10,6 +10,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/build_sources.h"
+#include "base/fingerprint.h"
 #include "base/log.h"
 #include "cluster/comm.h"
 #include "cluster/engine.h"
@@ -121,10 +123,17 @@ static enum status plan_start(enum status parsed, const struct config *config, s
     return command_lock(config, lock_out);
 }
 
+/* What the ranks tell each other has the form that their sources give it. */
+static enum status check_builds(struct comm *comm) {
+    const uint64_t build = fingerprint_add(FINGERPRINT_BEGIN, build_sources, strlen(build_sources));
+    return comm_same(comm, build, "the program's sources: install one build on every host");
+}
+
 /* `parsed` is what became of the arguments, which count on rank 0 only. */
 static enum status run(struct comm *comm, enum status parsed, const struct config *config, int *lock_out) {
     struct start start = {0};
     enum status status = STATUS_OK;
+    TRY(check_builds(comm));
     if (comm_rank(comm) == 0) status = plan_start(parsed, config, &start, lock_out);
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);

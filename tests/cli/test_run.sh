@@ -61,3 +61,7 @@ refused "--allreduce shared needs memory that all ranks see, but they are on sev
     env OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p x --allreduce shared
 refused "rank 1: cannot open $model: No such file or directory" \
     mpirun -q -n 1 "$program" run -m $model -p x : -n 1 -wdir / "$program" run
+LC_ALL=C sed 's/sources [0-9a-f]/sources x/' "$program" >"$scratch/other"
+chmod +x "$scratch/other"
+refused "rank 1: disagrees with rank 0 on the program's sources: install one build on every host" \
+    mpirun -q -n 1 "$program" run -m $model -p x : -n 1 "$scratch/other" run -m $model -p x
