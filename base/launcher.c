@@ -5,7 +5,12 @@
 #include <stdlib.h>
 
 bool launcher_present(void) {
-    return getenv("OMPI_COMM_WORLD_RANK") || getenv("PMIX_RANK") || getenv("PMI_RANK");
+    return getenv("OMPI_COMM_WORLD_RANK") || getenv("PMIX_RANK") || getenv("PMI_RANK") ||
+           launcher_simulates();
+}
+
+bool launcher_simulates(void) {
+    return getenv("SMPI_GLOBAL_SIZE") != NULL;
 }
 
 int launcher_ranks_on_host(void) {

@@ -11,5 +11,9 @@
  * rank. */
 bool launcher_present(void);
 
+/* SimGrid's smpirun: ranks are contexts of one process and clocks are the simulation's. So no rank may start
+ * the program anew or a thread that looks at the time, and what MPI says of threads is to be taken lightly. */
+bool launcher_simulates(void);
+
 /* How many ranks it started on this host; 1 where it does not say. */
 int launcher_ranks_on_host(void);

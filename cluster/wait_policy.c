@@ -42,7 +42,7 @@ static void start_anew(char *const *argv) {
 void wait_policy_settle(int n_threads, char *const *argv) {
     const int n_ranks = launcher_ranks_on_host();
     struct topology topology;
-    if (n_threads == 1 || topology_read(&topology) != STATUS_OK) return;
+    if (n_threads == 1 || launcher_simulates() || topology_read(&topology) != STATUS_OK) return;
     if (n_threads == 0) n_threads = topology_default_threads(&topology, n_ranks);
     const bool crowded = topology_crowded(&topology, n_threads, n_ranks);
     /* Open MPI gives way by itself where ranks are more than cores, but does not count threads. */
