@@ -8,6 +8,7 @@
 
 #include "coordinator/bench_figures.h"
 #include "coordinator/bench_report_impl.h"
+#include "coordinator/json_build.h"
 #include "coordinator/json_print.h"
 
 static enum status flush(void) {
@@ -36,15 +37,6 @@ void bench_test_name(const struct bench_test *test, char name[BENCH_NAME_MAX]) {
     if (test->n_depth > 0)
         size += snprintf(name + size, BENCH_NAME_MAX - (size_t)size, " @ d%lld", (long long)test->n_depth);
     if (test->n_parallel > 1) snprintf(name + size, BENCH_NAME_MAX - (size_t)size, " x%d", test->n_parallel);
-}
-
-/* NULL is what could not be made. */
-static json_t *merged(json_t *object, json_t *more) {
-    const bool failed = !object || !more || json_object_update_missing(object, more) != 0;
-    json_decref(more);
-    if (!failed) return object;
-    json_decref(object);
-    return NULL;
 }
 
 static json_t *system_json(const struct bench_record *record) {
@@ -130,12 +122,12 @@ static json_t *samples_json(const struct bench_record *record) {
 static json_t *record_json(const struct bench_record *record) {
     const struct bench_figures figures = bench_figures_of(&record->test, &record->result);
     json_t *object = system_json(record);
-    object = merged(object, model_json(record));
-    object = merged(object, test_json(record));
-    object = merged(object, times_json(&figures));
-    object = merged(object, traffic_json(record, &figures));
-    object = merged(object, memory_json(&record->result));
-    return merged(object, samples_json(record));
+    object = json_merged(object, model_json(record));
+    object = json_merged(object, test_json(record));
+    object = json_merged(object, times_json(&figures));
+    object = json_merged(object, traffic_json(record, &figures));
+    object = json_merged(object, memory_json(&record->result));
+    return json_merged(object, samples_json(record));
 }
 
 /* ---- CSV: the same fields, but for the samples; everything in quotation marks ---- */

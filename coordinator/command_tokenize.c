@@ -6,6 +6,7 @@
 
 #include "base/file.h"
 #include "coordinator/commands.h"
+#include "coordinator/json_build.h"
 #include "coordinator/json_print.h"
 #include "coordinator/model_text.h"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "coordinator/json_print.h"
+#include "coordinator/json_build.h"
 
 enum { MAX_LAYERS = 65536 };
 
@@ -23,21 +23,6 @@ bool eval_method_is_full(const struct eval_method *method) {
 }
 
 /* ---- printing ---- */
-
-/* NULL is what could not be made, and makes NULL of all that it would be part of. */
-static json_t *with(json_t *object, const char *key, json_t *value) {
-    if (object && json_object_set_new(object, key, value) == 0) return object;
-    if (!object) json_decref(value);
-    json_decref(object);
-    return NULL;
-}
-
-static json_t *appended(json_t *array, json_t *value) {
-    if (array && json_array_append_new(array, value) == 0) return array;
-    if (!array) json_decref(value);
-    json_decref(array);
-    return NULL;
-}
 
 static json_t *text_json(const char *text) {
     return text ? json_lossy_text(text, strlen(text)) : json_null();
@@ -61,9 +46,9 @@ static json_t *fingerprint_json(uint64_t fingerprint) {
 static json_t *series_json(const struct eval_record *record) {
     json_t *series = json_array();
     for (size_t i = 0; i < record->n_series; i++) {
-        json_t *point = appended(json_array(), json_integer(record->series[i].context));
-        point = appended(point, not_negative(record->series[i].seconds_per_token));
-        series = appended(series, appended(point, json_integer(record->series[i].kv_bytes)));
+        json_t *point = json_appended(json_array(), json_integer(record->series[i].context));
+        point = json_appended(point, not_negative(record->series[i].seconds_per_token));
+        series = json_appended(series, json_appended(point, json_integer(record->series[i].kv_bytes)));
     }
     return series;
 }
@@ -71,38 +56,38 @@ static json_t *series_json(const struct eval_record *record) {
 static json_t *recall_json(const struct eval_record *record) {
     json_t *recall = json_array();
     for (size_t i = 0; i < record->n_recall; i++)
-        recall = appended(recall, not_negative(record->recall[i]));
+        recall = json_appended(recall, not_negative(record->recall[i]));
     return recall;
 }
 
 static json_t *question_json(const struct eval_record *record, json_t *object) {
-    object = with(object, "policy", json_string(record->method.policy));
-    object = with(object, "budget", budget_json(&record->method));
-    object = with(object, "options", json_string(record->method.options));
-    object = with(object, "problem", json_integer(record->problem));
-    object = with(object, "fingerprint", fingerprint_json(record->fingerprint));
-    if (record->id_json) object = with(object, "id", json_loads(record->id_json, JSON_DECODE_ANY, NULL));
-    if (record->steps >= 0) object = with(object, "steps", json_integer(record->steps));
-    object = with(object, "sample", json_integer(record->sample));
-    return with(object, "seed", json_integer((json_int_t)record->seed));
+    object = json_with(object, "policy", json_string(record->method.policy));
+    object = json_with(object, "budget", budget_json(&record->method));
+    object = json_with(object, "options", json_string(record->method.options));
+    object = json_with(object, "problem", json_integer(record->problem));
+    object = json_with(object, "fingerprint", fingerprint_json(record->fingerprint));
+    if (record->id_json) object = json_with(object, "id", json_loads(record->id_json, JSON_DECODE_ANY, NULL));
+    if (record->steps >= 0) object = json_with(object, "steps", json_integer(record->steps));
+    object = json_with(object, "sample", json_integer(record->sample));
+    return json_with(object, "seed", json_integer((json_int_t)record->seed));
 }
 
 static json_t *record_json(const struct eval_record *record) {
     json_t *object = question_json(record, json_object());
-    object = with(object, "expected", text_json(record->expected));
-    object = with(object, "answer", text_json(record->answer));
-    object = with(object, "correct", json_boolean(record->correct));
-    object = with(object, "finish", json_string(record->finish));
-    object = with(object, "prompt_tokens", json_integer(record->n_prompt));
-    object = with(object, "tokens", json_integer(record->n_generated));
-    object = with(object, "attended", not_negative(record->attended));
-    object = with(object, "kv_bytes", json_integer(record->kv_bytes));
-    object = with(object, "seconds", json_real(record->seconds));
-    object = with(object, "share_seconds", json_real(record->share_seconds));
-    object = with(object, "series", series_json(record));
-    if (record->n_recall > 0) object = with(object, "recall", recall_json(record));
-    if (record->probe_every > 0) object = with(object, "probe_every", json_integer(record->probe_every));
-    return record->text ? with(object, "text", text_json(record->text)) : object;
+    object = json_with(object, "expected", text_json(record->expected));
+    object = json_with(object, "answer", text_json(record->answer));
+    object = json_with(object, "correct", json_boolean(record->correct));
+    object = json_with(object, "finish", json_string(record->finish));
+    object = json_with(object, "prompt_tokens", json_integer(record->n_prompt));
+    object = json_with(object, "tokens", json_integer(record->n_generated));
+    object = json_with(object, "attended", not_negative(record->attended));
+    object = json_with(object, "kv_bytes", json_integer(record->kv_bytes));
+    object = json_with(object, "seconds", json_real(record->seconds));
+    object = json_with(object, "share_seconds", json_real(record->share_seconds));
+    object = json_with(object, "series", series_json(record));
+    if (record->n_recall > 0) object = json_with(object, "recall", recall_json(record));
+    if (record->probe_every > 0) object = json_with(object, "probe_every", json_integer(record->probe_every));
+    return record->text ? json_with(object, "text", text_json(record->text)) : object;
 }
 
 enum status eval_record_print(const struct eval_record *record, struct bytes *line) {

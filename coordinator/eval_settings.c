@@ -7,7 +7,7 @@
 
 #include "base/fingerprint.h"
 #include "coordinator/generation_defaults.h"
-#include "coordinator/json_print.h"
+#include "coordinator/json_build.h"
 #include "coordinator/model_text.h"
 #include "modelfile/model_file.h"
 
@@ -42,23 +42,15 @@ static enum status model_fingerprint(const struct model_file *model, uint64_t *f
 
 /* ---- settings ---- */
 
-/* NULL is what could not be made, and makes NULL of all that it would be part of. */
-static json_t *with(json_t *object, const char *key, json_t *value) {
-    if (object && json_object_set_new(object, key, value) == 0) return object;
-    if (!object) json_decref(value);
-    json_decref(object);
-    return NULL;
-}
-
 /* As text, so that what is read back is equal. */
 static json_t *with_real(json_t *object, const char *key, double value) {
     char text[32];
     snprintf(text, sizeof text, "%.15g", value);
-    return with(object, key, json_string(text));
+    return json_with(object, key, json_string(text));
 }
 
 static json_t *with_text(json_t *object, const char *key, const char *text) {
-    return with(object, key, text ? json_lossy_text(text, strlen(text)) : json_string(""));
+    return json_with(object, key, text ? json_lossy_text(text, strlen(text)) : json_string(""));
 }
 
 static json_t *texts_json(struct text_list list) {
@@ -74,29 +66,29 @@ static json_t *texts_json(struct text_list list) {
 static json_t *with_sampling(json_t *object, const struct config *config, const struct model_spec *spec) {
     const struct generation_options options = generation_options_from(config, &spec->generation, 0);
     object = with_real(object, "temperature", options.sampler.temperature);
-    object = with(object, "top-k", json_integer(options.sampler.top_k));
+    object = json_with(object, "top-k", json_integer(options.sampler.top_k));
     object = with_real(object, "top-p", options.sampler.top_p);
     object = with_real(object, "min-p", options.sampler.min_p);
     object = with_real(object, "repetition-penalty", options.sampler.repetition_penalty);
-    object = with(object, "seed", json_sprintf("%" PRIu64, config->seed));
-    object = with(object, "max-tokens", json_integer(config->max_tokens));
-    object = with(object, "stop", texts_json(config->stop));
-    return with(object, "ignore-eos", json_boolean(config->ignore_eos));
+    object = json_with(object, "seed", json_sprintf("%" PRIu64, config->seed));
+    object = json_with(object, "max-tokens", json_integer(config->max_tokens));
+    object = json_with(object, "stop", texts_json(config->stop));
+    return json_with(object, "ignore-eos", json_boolean(config->ignore_eos));
 }
 
 static json_t *with_prompts(json_t *object, const struct config *config, enum chat_format format) {
     object = with_text(object, "chat-format", chat_format_name(format));
     object = with_text(object, "system", config->system_prompt);
     object = with_text(object, "prompt-suffix", config->prompt_suffix);
-    return with(object, "thinking", json_boolean(config->thinking));
+    return json_with(object, "thinking", json_boolean(config->thinking));
 }
 
 static json_t *with_engine(json_t *object, const struct config *config, const struct model_spec *spec) {
     const int64_t context = config->context > 0 ? config->context : spec->context_length;
     const int32_t window = config->sliding_window >= 0 ? config->sliding_window : spec->sliding_window;
     const char *weights = config->weights == DTYPE_COUNT ? "file" : dtype_layout(config->weights)->name;
-    object = with(object, "context", json_integer(context));
-    object = with(object, "sliding-window", json_integer(window));
+    object = json_with(object, "context", json_integer(context));
+    object = json_with(object, "sliding-window", json_integer(window));
     object = with_text(object, "weights", weights);
     object = with_text(object, "kv-type", dtype_layout(config->kv_type)->name);
     return with_text(object, "numerics", config->numerics == NUMERICS_FAST ? "fast" : "reproducible");
@@ -107,7 +99,7 @@ static enum status describe(const struct config *config, const struct model_file
     const struct model_spec *spec = model_file_spec(model);
     uint64_t fingerprint;
     TRY(model_fingerprint(model, &fingerprint));
-    json_t *settings = with(json_object(), "model", json_sprintf("%016" PRIx64, fingerprint));
+    json_t *settings = json_with(json_object(), "model", json_sprintf("%016" PRIx64, fingerprint));
     settings = with_prompts(settings, config, format);
     settings = with_sampling(settings, config, spec);
     settings = with_engine(settings, config, spec);
@@ -131,11 +123,11 @@ close:
 }
 
 enum status eval_settings_header(const struct config *config, json_t *settings, json_t **header_out) {
-    json_t *header = with(json_object(), "caucus_eval", json_integer(1));
-    header = with(header, "version", json_string(CAUCUS_VERSION));
+    json_t *header = json_with(json_object(), "caucus_eval", json_integer(1));
+    header = json_with(header, "version", json_string(CAUCUS_VERSION));
     header = with_text(header, "model", config->model);
-    header = with(header, "problems", texts_json(config->problems));
-    header = with(header, "settings", json_incref(settings));
+    header = json_with(header, "problems", texts_json(config->problems));
+    header = json_with(header, "settings", json_incref(settings));
     *header_out = header;
     return header ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for the results' header");
 }

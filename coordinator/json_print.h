@@ -7,13 +7,9 @@
 
 #include <jansson.h>
 #include <stdbool.h>
-#include <stddef.h>
 
 #include "base/status.h"
 
 /* One line (or `indented`), reals with 15 digits. NULL, what jansson's constructors give when memory ends:
  * STATUS_NO_MEMORY. */
 NODISCARD enum status json_print(json_t *value, bool indented);
-
-/* A string of any bytes: what is not UTF-8 becomes U+FFFD. NULL when memory ends. */
-json_t *json_lossy_text(const char *text, size_t size);

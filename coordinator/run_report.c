@@ -3,6 +3,8 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "coordinator/json_build.h"
+
 static double rate(int64_t tokens, double seconds) {
     return seconds > 0 ? (double)tokens / seconds : 0;
 }
@@ -24,40 +26,27 @@ enum status run_report_line(const struct scheduler_totals *totals, struct bytes 
         (long long)totals->attended_tokens, (long long)totals->cached_tokens);
 }
 
-/* Here and below NULL is what could not be made, and makes NULL of all that it would be part of. */
-static json_t *with(json_t *object, const char *key, json_t *value) {
-    if (json_object_set_new(object, key, value) == 0) return object;
-    json_decref(object);
-    return NULL;
-}
-
-static json_t *appended(json_t *array, json_t *value) {
-    if (json_array_append_new(array, value) == 0) return array;
-    json_decref(array);
-    return NULL;
-}
-
 static json_t *ids_json(const int32_t *ids, int32_t n) {
     json_t *array = json_array();
     for (int32_t i = 0; i < n; i++)
-        array = appended(array, json_integer(ids[i]));
+        array = json_appended(array, json_integer(ids[i]));
     return array;
 }
 
 static json_t *times_json(const struct scheduler_totals *totals) {
     json_t *times = json_object();
-    times = with(times, "prefill_seconds", json_real(totals->prefill_seconds));
-    times = with(times, "prefill_tokens", json_integer(totals->prefill_tokens));
-    times = with(times, "decode_seconds", json_real(totals->decode_seconds));
-    times = with(times, "decode_tokens", json_integer(totals->decode_tokens));
-    times = with(times, "decode_steps", json_integer(totals->decode_steps));
-    times = with(times, "compute_seconds", json_real(totals->decode_times.compute));
-    times = with(times, "sync_seconds", json_real(totals->decode_times.sync));
-    times = with(times, "select_seconds", json_real(totals->decode_times.select));
-    times = with(times, "agree_seconds", json_real(totals->decode_times.agree));
-    times = with(times, "sample_seconds", json_real(totals->sample_seconds));
-    times = with(times, "attended_tokens", json_integer(totals->attended_tokens));
-    return with(times, "cached_tokens", json_integer(totals->cached_tokens));
+    times = json_with(times, "prefill_seconds", json_real(totals->prefill_seconds));
+    times = json_with(times, "prefill_tokens", json_integer(totals->prefill_tokens));
+    times = json_with(times, "decode_seconds", json_real(totals->decode_seconds));
+    times = json_with(times, "decode_tokens", json_integer(totals->decode_tokens));
+    times = json_with(times, "decode_steps", json_integer(totals->decode_steps));
+    times = json_with(times, "compute_seconds", json_real(totals->decode_times.compute));
+    times = json_with(times, "sync_seconds", json_real(totals->decode_times.sync));
+    times = json_with(times, "select_seconds", json_real(totals->decode_times.select));
+    times = json_with(times, "agree_seconds", json_real(totals->decode_times.agree));
+    times = json_with(times, "sample_seconds", json_real(totals->sample_seconds));
+    times = json_with(times, "attended_tokens", json_integer(totals->attended_tokens));
+    return json_with(times, "cached_tokens", json_integer(totals->cached_tokens));
 }
 
 /* The likeliest tokens beside the `index`-th one: [[token, logprob], …]. */
@@ -65,7 +54,7 @@ static json_t *top_json(const struct generation_view *view, int32_t index) {
     const struct sampled_token *top = view->top + (int64_t)index * view->n_top;
     json_t *array = json_array();
     for (int32_t i = 0; i < view->n_top && top[i].token >= 0; i++)
-        array = appended(array, json_pack("[i, f]", top[i].token, (double)top[i].logprob));
+        array = json_appended(array, json_pack("[i, f]", top[i].token, (double)top[i].logprob));
     return array;
 }
 
@@ -73,8 +62,8 @@ static json_t *top_json(const struct generation_view *view, int32_t index) {
 static json_t *logprobs_json(const struct generation_view *view) {
     json_t *array = json_array();
     for (int32_t i = 0; i < view->n_generated; i++)
-        array = appended(
-            array, with(json_pack("{s:f}", "logprob", (double)view->logprobs[i]), "top", top_json(view, i)));
+        array = json_appended(array, json_with(json_pack("{s:f}", "logprob", (double)view->logprobs[i]),
+                                               "top", top_json(view, i)));
     return array;
 }
 
@@ -82,14 +71,14 @@ static json_t *report_json(const struct generation *generation, const struct sch
     const struct generation_view view = generation_view(generation);
     const char *finish_reason = finish_reason_name(generation_finish_reason(generation));
     json_t *report = json_object();
-    report = with(report, "prompt_ids", ids_json(view.prompt, view.n_prompt));
-    report = with(report, "generated_ids", ids_json(view.generated, view.n_generated));
-    report = with(report, "text", json_stringn(view.text, view.text_size));
-    report = with(report, "finish_reason", json_string(finish_reason));
-    report = with(report, "logits_rows_fetched", json_integer(view.n_fetches));
-    report = with(report, "times", times_json(totals));
-    if (view.recall) report = with(report, "recall", recall_json(view.recall));
-    return view.n_top < 0 ? report : with(report, "logprobs", logprobs_json(&view));
+    report = json_with(report, "prompt_ids", ids_json(view.prompt, view.n_prompt));
+    report = json_with(report, "generated_ids", ids_json(view.generated, view.n_generated));
+    report = json_with(report, "text", json_stringn(view.text, view.text_size));
+    report = json_with(report, "finish_reason", json_string(finish_reason));
+    report = json_with(report, "logits_rows_fetched", json_integer(view.n_fetches));
+    report = json_with(report, "times", times_json(totals));
+    if (view.recall) report = json_with(report, "recall", recall_json(view.recall));
+    return view.n_top < 0 ? report : json_with(report, "logprobs", logprobs_json(&view));
 }
 
 enum status run_report_json(const struct generation *generation, const struct scheduler_totals *totals,
