@@ -21,6 +21,7 @@ test_packages=(
     clang libomp-dev libclang-rt-14-dev         # the second compiler, and libFuzzer
     clang-format shellcheck                     # style
     python3 python3-numpy                       # random models
+    iproute2                                    # several hosts on one machine
 )
 
 # shellcheck disable=SC2034 # read by tools/test
