@@ -12,25 +12,20 @@ static int64_t chunks_of(int64_t n_entries) {
     return (n_entries + ATTEND_CHUNK - 1) / ATTEND_CHUNK;
 }
 
-static enum status create_partial(struct arena *memory, size_t queries, size_t head_dim,
-                                  struct partial *partial) {
-    TRY(ARENA_TAKE(memory, queries, &partial->max));
-    TRY(ARENA_TAKE(memory, queries, &partial->sum));
-    return ARENA_TAKE(memory, queries * head_dim, &partial->acc);
-}
-
 static enum status create_scratch(struct arena *memory, const struct attention_shape *shape, size_t group,
                                   struct scratch *scratch) {
     const size_t queries = group * BATCH_BLOCK_ROWS, head_dim = (size_t)shape->head_dim;
-    const size_t later = shape->n_threads > 1 ? (size_t)chunks_of(shape->context_length) * group : 0;
+    const size_t max_chunks = (size_t)chunks_of(shape->context_length) + KV_STRIPES;
+    const size_t later = shape->n_threads > 1 ? max_chunks * group : 0;
     TRY(ARENA_TAKE(memory, queries * head_dim, &scratch->q));
     TRY(ARENA_TAKE(memory, queries * ATTEND_CHUNK, &scratch->scores));
     TRY(ARENA_TAKE(memory, queries, &scratch->n_valid));
     TRY(ARENA_TAKE(memory, 2, &scratch->rows));
     TRY(ARENA_TAKE(memory, head_dim * ATTEND_CHUNK, &scratch->columns));
-    TRY(create_partial(memory, queries, head_dim, &scratch->merged));
-    TRY(create_partial(memory, queries, head_dim, &scratch->chunk));
-    return create_partial(memory, later, head_dim, &scratch->later);
+    TRY(partial_create(memory, queries, head_dim, &scratch->chunk));
+    for (int32_t stripe = 0; stripe < KV_STRIPES; stripe++)
+        TRY(partial_create(memory, queries, head_dim, &scratch->sums[stripe]));
+    return partial_create(memory, later, head_dim, &scratch->later);
 }
 
 /* Of one sequence, where the policy may ever look at scores. */
@@ -57,6 +52,9 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     for (int32_t thread = 0; thread < shape->n_threads; thread++)
         TRY(create_scratch(memory, shape, (size_t)attention->group, &attention->scratch[thread]));
     TRY(ARENA_TAKE(memory, (size_t)shape->max_tokens * n_heads, &attention->items));
+    TRY(ARENA_TAKE(memory, (size_t)shape->max_tokens, &attention->last_items));
+    TRY(ARENA_TAKE(memory, n_heads * (size_t)shape->context_length, &attention->sorted_rows));
+    TRY(ARENA_TAKE(memory, n_heads * (size_t)shape->context_length, &attention->sorted_entries));
     TRY(create_score_memory(memory, shape, attention));
     *attention_out = attention;
     return STATUS_OK;
@@ -84,18 +82,64 @@ static struct row_list dense_list(const struct attention *attention, const struc
     return list;
 }
 
-/* Puts the item behind those that were counted before. */
-static void count_item(struct attention *attention, struct item *item) {
-    item->n_entries = item->list.n_first + item->block->n_rows - 1;
-    item->n_chunks = chunks_of(item->n_entries);
-    item->cost_begin = attention->cost;
-    attention->cost += item->n_chunks * item->block->n_rows;
+/* What the block's last row sees. */
+static int64_t list_size(const struct batch_block *block, struct row_list list) {
+    return list.n_first + block->n_rows - 1;
 }
 
-static struct item *add_item(struct attention *attention, const struct batch_block *block,
-                             struct head_group heads, struct row_list list) {
+/* Puts the item behind those that were counted before. */
+static void count_item(struct attention *attention, struct item *item) {
+    int64_t *begins = item->chunk_begins;
+    for (int32_t stripe = 0; stripe < KV_STRIPES; stripe++)
+        begins[stripe + 1] = begins[stripe] + chunks_of(striped_list_size(&item->list, stripe));
+    item->cost_begin = attention->cost;
+    attention->cost += begins[KV_STRIPES] * item->block->n_rows;
+    attention->n_products += item->list.begins[KV_STRIPES] * item->block->n_rows;
+}
+
+static void clear_items(struct attention *attention) {
+    attention->n_items = 0;
+    attention->cost = attention->n_products = attention->n_sorted = 0;
+}
+
+static void run_items(const struct attention *attention, const struct attention_call *call) {
+    const int64_t multiply_adds = attention->n_products * attention->group * attention->shape.head_dim;
+#pragma omp parallel if (threads_worthwhile(multiply_adds))
+    {
+        const int thread = omp_get_thread_num(), n_threads = omp_get_num_threads();
+        attend_share(attention, call, thread, n_threads);
+#pragma omp barrier
+        attend_finish(attention, call, thread, n_threads);
+    }
+}
+
+/* Of several heads that have one list it is sorted once. */
+static struct striped_list sort_list(struct attention *attention, const struct item *item, int32_t block) {
+    const int64_t n = list_size(item->block, item->source), at = attention->n_sorted;
+    const int32_t before = attention->last_items[block];
+    const struct item *other = &attention->items[before];
+    attention->last_items[block] = (int32_t)(item - attention->items);
+    if (other < item && other->block == item->block && other->source.rows == item->source.rows &&
+        other->list.begins[KV_STRIPES] == n)
+        return other->list;
+    attention->n_sorted += n;
+    return striped_sort(item->source.rows, n, attention->sorted_rows + at, attention->sorted_entries + at);
+}
+
+/* Where no room is left to sort the list, those before it are attended to first. One sequence's lists always
+ * have room. */
+static struct item *add_item(struct attention *attention, const struct attention_call *call,
+                             const struct batch_block *block, struct head_group heads, struct row_list list) {
+    const int64_t n = list_size(block, list),
+                  room = attention->shape.n_heads_local * attention->shape.context_length;
+    if (list.rows && attention->n_sorted + n > room) {
+        run_items(attention, call);
+        clear_items(attention);
+    }
     struct item *item = &attention->items[attention->n_items++];
-    *item = (struct item){.block = block, .heads = heads, .list = list};
+    *item = (struct item){.block = block, .heads = heads, .source = list};
+    item->list = list.rows ? sort_list(attention, item, (int32_t)(block - call->batch->blocks))
+                           : striped_range(list.first, n);
     count_item(attention, item);
     return item;
 }
@@ -131,7 +175,7 @@ static void add_sets(struct attention *attention, const struct attention_call *c
     for (int32_t i = 0; i < all.n; i += heads.n) {
         struct kv_set set;
         heads = same_list(call, block, (struct head_group){kv_head, all.first + i, all.n - i}, &set);
-        struct item *item = add_item(attention, block, heads, rows_of(set));
+        struct item *item = add_item(attention, call, block, heads, rows_of(set));
         item->work = work;
         item->scores = scores ? scores + i * attention->shape.context_length : NULL;
         if (action & KV_ADD_PARTIAL)
@@ -144,11 +188,6 @@ static bool needs_scores(enum kv_attention action) {
     return action & (KV_RANK | KV_RESCORE);
 }
 
-static void clear_items(struct attention *attention) {
-    attention->n_items = 0;
-    attention->cost = 0;
-}
-
 /* KV head by KV head: a thread's share then reads few of them, and one sequence's blocks again and again. */
 static void add_batch(struct attention *attention, const struct attention_call *call) {
     for (int32_t kv_head = 0; kv_head < attention->shape.n_kv_heads_local; kv_head++)
@@ -156,7 +195,7 @@ static void add_batch(struct attention *attention, const struct attention_call *
             const struct batch_block *block = &call->batch->blocks[b];
             const enum kv_attention action = action_of(call, block);
             if (action == KV_ATTEND_ALL)
-                add_item(attention, block, heads_of(attention, kv_head),
+                add_item(attention, call, block, heads_of(attention, kv_head),
                          dense_list(attention, call, block, kv_head));
             else if (!needs_scores(action))
                 add_sets(attention, call, block, kv_head, ATTEND, NULL);
@@ -184,18 +223,6 @@ static void choose_sets(const struct attention *attention, const struct attentio
         }
 }
 
-static void run_items(const struct attention *attention, const struct attention_call *call) {
-    const int64_t multiply_adds =
-        attention->cost * ATTEND_CHUNK * attention->group * attention->shape.head_dim;
-#pragma omp parallel if (threads_worthwhile(multiply_adds))
-    {
-        const int thread = omp_get_thread_num(), n_threads = omp_get_num_threads();
-        attend_share(attention, call, thread, n_threads);
-#pragma omp barrier
-        attend_finish(attention, call, thread, n_threads);
-    }
-}
-
 /* Every head looks at the scores that were kept. */
 static void rank(const struct attention *attention, const struct attention_call *call,
                  const struct batch_block *block) {
@@ -208,8 +235,8 @@ static void rank(const struct attention *attention, const struct attention_call 
 }
 
 /* Has the policy replace the scores of one KV head; returns what is left of its list. */
-static struct row_list rescore(const struct attention *attention, const struct attention_call *call,
-                               const struct batch_block *block, int32_t kv_head) {
+static struct striped_list rescore(const struct attention *attention, const struct attention_call *call,
+                                   const struct batch_block *block, int32_t kv_head) {
     const int64_t context = attention->shape.context_length, n_cached = block->first_position + 1;
     int32_t *entries = attention->entries + kv_head * context, *rows = attention->rows + kv_head * context;
     const int32_t head = kv_head * attention->group;
@@ -221,7 +248,8 @@ static struct row_list rescore(const struct attention *attention, const struct a
     CHECK(n >= 1 && n <= list.n_first);
     for (int64_t i = 0; i < n; i++)
         rows[i] = list.rows ? list.rows[entries[i]] : entries[i];
-    return (struct row_list){.rows = rows, .n_first = n};
+    return striped_sort(rows, n, attention->sorted_rows + kv_head * context,
+                        attention->sorted_entries + kv_head * context);
 }
 
 /* The second half of a layer whose scores the policy replaces. */
@@ -231,8 +259,8 @@ static void weigh(struct attention *attention, const struct attention_call *call
     const int64_t n_cached = block->first_position + 1;
     clear_items(attention);
     for (int32_t kv_head = 0; kv_head < n_kv_heads; kv_head++) {
-        struct item *item = add_item(attention, block, heads_of(attention, kv_head), (struct row_list){0});
-        item->work = WEIGH;
+        struct item *item = &attention->items[attention->n_items++];
+        *item = (struct item){.block = block, .heads = heads_of(attention, kv_head), .work = WEIGH};
         if (action_of(call, block) & KV_ADD_PARTIAL)
             item->added = kv_policy_partial(call->policy, block->slot, call->layer, kv_head);
         item->scores = attention->scores + item->heads.first * attention->shape.context_length;
@@ -240,7 +268,6 @@ static void weigh(struct attention *attention, const struct attention_call *call
 #pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * attention->shape.n_heads_local))
     for (int32_t kv_head = 0; kv_head < n_kv_heads; kv_head++)
         attention->items[kv_head].list = rescore(attention, call, block, kv_head);
-    attention->cost = 0;
     for (int32_t i = 0; i < n_kv_heads; i++)
         count_item(attention, &attention->items[i]);
     run_items(attention, call);

@@ -1,8 +1,9 @@
 /* worker/attention.h - this rank's heads attend to their cached tokens.
  *
- * Attention of a query runs over a list of tokens in chunks of ATTEND_CHUNK entries, counted from the
- * list's start; each chunk gives a partial (max, sum, accumulator), merged in ascending order. So a
- * query's result depends on its list alone: not on the rest of the batch, on threads or on ranks.
+ * Attention of a query runs over a list of cached rows, stripe by stripe (kvshard/kv_stripes.h): a stripe's
+ * entries in chunks of ATTEND_CHUNK, each of which gives a partial (max, sum, accumulator), merged in
+ * ascending order; then the stripes as a tree. So a query's result depends on its list alone: not on the rest
+ * of the batch, on threads or on ranks.
  *
  * Memory:  scratch per thread and the scores of selecting layers are made by create.
  * Threads: main thread; OpenMP inside, over blocks of rows and KV heads; a lone row's list, as in

@@ -21,13 +21,17 @@ static int64_t clamp(int64_t value, int64_t most) {
     return value < 0 ? 0 : value < most ? value : most;
 }
 
+static int64_t chunks_of(const struct item *item) {
+    return item->chunk_begins[KV_STRIPES];
+}
+
 /* What a share has of an item. A lone row is cut at any chunk; the chunks of several rows, which come in
  * crowds, stay together. */
 static struct piece piece_of(const struct item *item, struct share share) {
     const int64_t begin = share.begin - item->cost_begin, end = share.end - item->cost_begin;
     if (item->block->n_rows == 1)
-        return (struct piece){item, clamp(begin, item->n_chunks), clamp(end, item->n_chunks)};
-    return (struct piece){item, 0, begin <= 0 && end > 0 ? item->n_chunks : 0};
+        return (struct piece){item, clamp(begin, chunks_of(item)), clamp(end, chunks_of(item))};
+    return (struct piece){item, 0, begin <= 0 && end > 0 ? chunks_of(item) : 0};
 }
 
 /* The share's first piece at or behind item *i, which becomes the item's number plus 1. */
@@ -38,10 +42,6 @@ static bool next_piece(const struct attention *attention, struct share share, in
         if (piece_out->begin < piece_out->end) return true;
     }
     return false;
-}
-
-static struct partial partial_at(struct partial partial, int64_t query, int64_t head_dim) {
-    return (struct partial){partial.max + query, partial.sum + query, partial.acc + query * head_dim};
 }
 
 static int32_t queries_of(const struct item *item) {
@@ -71,29 +71,15 @@ static void scatter_outputs(const struct attention *attention, const struct atte
     }
 }
 
-static void clear(const struct attention *attention, int32_t n_queries, struct partial partial) {
-    for (int32_t query = 0; query < n_queries; query++) {
-        partial.max[query] = -INFINITY;
-        partial.sum[query] = 0;
-    }
-    memset(partial.acc, 0, (size_t)n_queries * (size_t)attention->shape.head_dim * sizeof *partial.acc);
-}
-
-static void merge(const struct attention *attention, int32_t n_queries, struct partial part,
-                  struct partial merged) {
-    const int64_t head_dim = attention->shape.head_dim;
-    for (int32_t query = 0; query < n_queries; query++)
-        attention->kernels->attend_merge(&merged.max[query], &merged.sum[query],
-                                         merged.acc + query * head_dim, part.max[query], part.sum[query],
-                                         part.acc + query * head_dim, head_dim);
-}
-
 /* All chunks are merged: what is no token comes last. */
 static void finish_item(const struct attention *attention, const struct attention_call *call,
-                        const struct item *item, struct partial merged) {
+                        const struct item *item, struct partial stripes[KV_STRIPES]) {
+    const int64_t head_dim = attention->shape.head_dim;
     if (item->work == SCORE) return;
+    partial_merge_stripes(attention->kernels, queries_of(item), head_dim, 0, KV_STRIPES, stripes);
+    const struct partial merged = stripes[0];
     for (int32_t i = 0; item->added.sum && i < item->heads.n; i++) {
-        const int64_t query = item->heads.first % attention->group + i, head_dim = attention->shape.head_dim;
+        const int64_t query = item->heads.first % attention->group + i;
         attention->kernels->attend_merge(&merged.max[i], &merged.sum[i], merged.acc + i * head_dim,
                                          item->added.max[query], item->added.sum[query],
                                          item->added.acc + query * head_dim, head_dim);
@@ -101,49 +87,63 @@ static void finish_item(const struct attention *attention, const struct attentio
     scatter_outputs(attention, call, item, merged);
 }
 
-static int64_t chunk_entries(const struct item *item, int64_t chunk) {
-    const int64_t left = item->n_entries - chunk * ATTEND_CHUNK;
-    return left < ATTEND_CHUNK ? left : ATTEND_CHUNK;
+/* Chunks are numbered stripe by stripe; those of a list that is everything in the order of their rows, which
+ * memory likes better. A stripe's own chunks ascend in both. */
+static struct chunk chunk_at(const struct item *item, int64_t index) {
+    int32_t stripe = 0;
+    int64_t begin;
+    if (!item->list.rows && item->list.first == 0) {
+        stripe = kv_stripe_reversed((int32_t)(index % KV_STRIPES));
+        begin = index / KV_STRIPES * ATTEND_CHUNK;
+    } else {
+        while (index >= item->chunk_begins[stripe + 1])
+            stripe++;
+        begin = (index - item->chunk_begins[stripe]) * ATTEND_CHUNK;
+    }
+    const int64_t left = striped_list_size(&item->list, stripe) - begin;
+    return (struct chunk){stripe, begin, left < ATTEND_CHUNK ? left : ATTEND_CHUNK};
 }
 
 /* Past the last entry the last row is repeated: `ahead` of the kernels wants as many as they read. */
-static void look_up(const struct attention_call *call, const struct item *item, int64_t chunk,
+static void look_up(const struct attention_call *call, const struct item *item, struct chunk chunk,
                     struct chunk_rows *rows) {
-    const struct row_list *list = &item->list;
-    const int64_t begin = chunk * ATTEND_CHUNK, n = chunk_entries(item, chunk);
-    kv_cache_rows(call->cache, item->block->slot, call->layer, item->heads.kv_head,
-                  list->rows ? list->rows + begin : NULL, list->first + begin, n, rows->keys, rows->values);
-    for (int64_t i = n; i < ATTEND_CHUNK; i++)
-        rows->keys[i] = rows->keys[n - 1];
+    struct row_run run;
+    for (int64_t i = 0; i < chunk.n; i += run.n) {
+        run = striped_list_run(&item->list, chunk.stripe, chunk.begin + i, chunk.n - i);
+        kv_cache_rows(call->cache, item->block->slot, call->layer, item->heads.kv_head, run.rows, run.first,
+                      run.n, rows->keys + i, rows->values + i);
+    }
+    for (int64_t i = chunk.n; i < ATTEND_CHUNK; i++)
+        rows->keys[i] = rows->keys[chunk.n - 1];
 }
 
 /* How many of a chunk's entries each query sees; NULL: all of them see all. */
-static const int32_t *valid_entries(const struct item *item, int64_t chunk, int32_t *n_valid) {
+static const int32_t *valid_entries(const struct item *item, struct chunk chunk, int32_t *n_valid) {
     if (item->block->n_rows == 1) return NULL;
-    const int64_t n = chunk_entries(item, chunk);
-    for (int32_t query = 0; query < queries_of(item); query++)
-        n_valid[query] = (int32_t)clamp(item->list.n_first + query / item->heads.n - chunk * ATTEND_CHUNK, n);
+    int64_t n = chunk.n;
+    for (int32_t row = item->block->n_rows - 1; row >= 0; row--) {
+        const int64_t n_seen = item->source.n_first + row;
+        while (n > 0 && striped_list_entry(&item->list, chunk.stripe, chunk.begin + n - 1) >= n_seen)
+            n--;
+        for (int32_t head = 0; head < item->heads.n; head++)
+            n_valid[row * item->heads.n + head] = (int32_t)n;
+    }
     return n_valid;
 }
 
-/* A head's scores of a chunk, where its item keeps them. */
-static float *kept_scores(const struct attention *attention, const struct item *item, int64_t chunk,
-                          int32_t head) {
-    return item->scores + head * attention->shape.context_length + chunk * ATTEND_CHUNK;
-}
-
-static void keep_scores(const struct attention *attention, const struct item *item, int64_t chunk,
+static void keep_scores(const struct attention *attention, const struct item *item, struct chunk chunk,
                         const float *scores) {
-    for (int32_t head = 0; head < item->heads.n; head++)
-        memcpy(kept_scores(attention, item, chunk, head), scores + (int64_t)head * ATTEND_CHUNK,
-               (size_t)chunk_entries(item, chunk) * sizeof *scores);
+    for (int64_t head = 0; head < item->heads.n; head++)
+        striped_list_scatter(&item->list, chunk.stripe, chunk.begin, chunk.n, scores + head * ATTEND_CHUNK,
+                             item->scores + head * attention->shape.context_length);
 }
 
-static void recall_scores(const struct attention *attention, const struct item *item, int64_t chunk,
+static void recall_scores(const struct attention *attention, const struct item *item, struct chunk chunk,
                           float *scores) {
-    for (int32_t head = 0; head < item->heads.n; head++)
-        memcpy(scores + (int64_t)head * ATTEND_CHUNK, kept_scores(attention, item, chunk, head),
-               (size_t)chunk_entries(item, chunk) * sizeof *scores);
+    for (int64_t head = 0; head < item->heads.n; head++)
+        striped_list_gather(&item->list, chunk.stripe, chunk.begin, chunk.n,
+                            item->scores + head * attention->shape.context_length,
+                            scores + head * ATTEND_CHUNK);
 }
 
 /* scores [queries, ATTEND_CHUNK]; the values are fetched meanwhile, but by many queries, which take so long
@@ -165,47 +165,55 @@ static void score_chunk(const struct attention *attention, const struct item *it
 
 /* One chunk: scores, weights, weighted values. The keys of the next chunk, if there is one, are fetched
  * meanwhile. */
-static void attend_chunk(const struct attention *attention, const struct item *item, int64_t chunk,
+static void attend_chunk(const struct attention *attention, const struct item *item, struct chunk chunk,
                          const struct chunk_rows *rows, const struct chunk_rows *next,
                          struct scratch *scratch, struct partial out) {
-    const int64_t n = chunk_entries(item, chunk);
     if (item->work == WEIGH)
         recall_scores(attention, item, chunk, scratch->scores);
     else
-        score_chunk(attention, item, n, rows, scratch);
+        score_chunk(attention, item, chunk.n, rows, scratch);
     if (item->work == ATTEND_KEEP_SCORES || item->work == SCORE)
         keep_scores(attention, item, chunk, scratch->scores);
     if (item->work == SCORE) return;
     attention->kernels->attend_chunk(scratch->scores, ATTEND_CHUNK, queries_of(item),
                                      valid_entries(item, chunk, scratch->n_valid), rows->values,
-                                     next ? next->keys : NULL, attention->shape.kv_dtype, n,
+                                     next ? next->keys : NULL, attention->shape.kv_dtype, chunk.n,
                                      attention->shape.head_dim, out.max, out.sum, out.acc);
+}
+
+/* Where the chunk's partial goes: a stripe's first one is its sum so far. */
+static struct partial partial_of(const struct attention *attention, const struct piece *piece, int64_t index,
+                                 int32_t stripe, const struct scratch *scratch) {
+    if (piece->begin > 0)
+        return partial_at(scratch->later, (index - piece->begin) * queries_of(piece->item),
+                          attention->shape.head_dim);
+    return scratch->stripes[stripe].acc ? scratch->chunk : scratch->sums[stripe];
 }
 
 /* The rows of the piece's first chunk were looked up before; those of `next` (NULL: none) are left so. */
 static void attend_piece(const struct attention *attention, const struct attention_call *call,
                          const struct piece *piece, const struct piece *next, struct scratch *scratch) {
     const struct item *item = piece->item;
-    const int32_t n_queries = queries_of(item);
     const bool begins = piece->begin == 0;
     gather_queries(attention, call, item, scratch->q);
-    if (begins) clear(attention, n_queries, scratch->merged);
-    for (int64_t chunk = piece->begin; chunk < piece->end; chunk++, scratch->turn ^= 1) {
+    if (begins) memset(scratch->stripes, 0, sizeof scratch->stripes);
+    for (int64_t index = piece->begin; index < piece->end; index++, scratch->turn ^= 1) {
+        const struct chunk chunk = chunk_at(item, index);
         const struct chunk_rows *rows = &scratch->rows[scratch->turn];
         struct chunk_rows *ahead = &scratch->rows[scratch->turn ^ 1];
-        if (chunk + 1 < piece->end)
-            look_up(call, item, chunk + 1, ahead);
+        if (index + 1 < piece->end)
+            look_up(call, item, chunk_at(item, index + 1), ahead);
         else if (next)
-            look_up(call, next->item, next->begin, ahead);
+            look_up(call, next->item, chunk_at(next->item, next->begin), ahead);
         else
             ahead = NULL;
-        const struct partial out = begins ? scratch->chunk
-                                          : partial_at(scratch->later, (chunk - piece->begin) * n_queries,
-                                                       attention->shape.head_dim);
+        const struct partial out = partial_of(attention, piece, index, chunk.stripe, scratch);
         attend_chunk(attention, item, chunk, rows, ahead, scratch, out);
-        if (begins && item->work != SCORE) merge(attention, n_queries, out, scratch->merged);
+        if (begins && item->work != SCORE)
+            partial_merge(attention->kernels, queries_of(item), attention->shape.head_dim, out,
+                          &scratch->stripes[chunk.stripe]);
     }
-    if (begins && piece->end == item->n_chunks) finish_item(attention, call, item, scratch->merged);
+    if (begins && piece->end == chunks_of(item)) finish_item(attention, call, item, scratch->stripes);
 }
 
 void attend_share(const struct attention *attention, const struct attention_call *call, int thread,
@@ -217,7 +225,7 @@ void attend_share(const struct attention *attention, const struct attention_call
     scratch->first = scratch->last = (struct piece){0};
     if (!next_piece(attention, share, &i, &piece)) return;
     scratch->first = piece;
-    look_up(call, piece.item, piece.begin, &scratch->rows[scratch->turn]);
+    look_up(call, piece.item, chunk_at(piece.item, piece.begin), &scratch->rows[scratch->turn]);
     for (bool more = true; more; piece = next) {
         more = next_piece(attention, share, &i, &next);
         attend_piece(attention, call, &piece, more ? &next : NULL, scratch);
@@ -227,21 +235,21 @@ void attend_share(const struct attention *attention, const struct attention_call
 
 void attend_finish(const struct attention *attention, const struct attention_call *call, int thread,
                    int n_threads) {
-    const struct scratch *scratch = &attention->scratch[thread];
+    struct scratch *scratch = &attention->scratch[thread];
     const struct item *item = scratch->last.item;
-    if (!item || item->work == SCORE || scratch->last.begin > 0 || scratch->last.end == item->n_chunks)
+    const int64_t head_dim = attention->shape.head_dim;
+    if (!item || item->work == SCORE || scratch->last.begin > 0 || scratch->last.end == chunks_of(item))
         return;
-    int64_t chunk = scratch->last.end;
-    for (int other = thread + 1; other < n_threads && chunk < item->n_chunks; other++) {
+    int64_t index = scratch->last.end;
+    for (int other = thread + 1; other < n_threads && index < chunks_of(item); other++) {
         const struct scratch *from = &attention->scratch[other];
         if (from->first.item != item) continue;
-        CHECK(from->first.begin == chunk);
-        for (; chunk < from->first.end; chunk++)
-            merge(attention, item->heads.n,
-                  partial_at(from->later, (chunk - from->first.begin) * item->heads.n,
-                             attention->shape.head_dim),
-                  scratch->merged);
+        CHECK(from->first.begin == index);
+        for (; index < from->first.end; index++)
+            partial_merge(attention->kernels, item->heads.n, head_dim,
+                          partial_at(from->later, (index - from->first.begin) * item->heads.n, head_dim),
+                          &scratch->stripes[chunk_at(item, index).stripe]);
     }
-    CHECK(chunk == item->n_chunks);
-    finish_item(attention, call, item, scratch->merged);
+    CHECK(index == chunks_of(item));
+    finish_item(attention, call, item, scratch->stripes);
 }
