@@ -1,17 +1,14 @@
 #include "coordinator/figure.h"
 
 #include <errno.h>
-#include <spawn.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
-
-extern char **environ;
+#include "base/subprocess.h"
 
 /* Okabe and Ito's palette, which colour-blind people tell apart too, without its yellow; black is not
  * among them. Beyond seven series the points and dashes change. */
@@ -57,23 +54,11 @@ enum status figure_print_style(int i, struct bytes *out) {
 /* Runs it in the folder with one argument; its output goes to standard error. */
 static enum status run_gnuplot(const char *folder, char *argument, int *exit_out) {
     char name[] = "gnuplot", *const argv[] = {name, argument, NULL};
-    posix_spawn_file_actions_t actions;
-    pid_t process;
-    if (posix_spawn_file_actions_init(&actions) != 0)
-        return FAIL(STATUS_NO_MEMORY, "out of memory for gnuplot");
-    int error = posix_spawn_file_actions_adddup2(&actions, STDERR_FILENO, STDOUT_FILENO);
-    if (!error) error = posix_spawn_file_actions_addchdir_np(&actions, folder);
-    if (!error) error = posix_spawnp(&process, name, &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    int state = 0;
-    while (!error && waitpid(process, &state, 0) < 0)
-        if (errno != EINTR) error = errno;
-    if (error == ENOENT)
-        return FAIL(STATUS_BAD_INPUT,
-                    "--plot needs gnuplot, which is not installed (Debian's package gnuplot-nox)");
-    if (error) return FAIL(STATUS_IO, "cannot run gnuplot: %s", strerror(error));
-    *exit_out = WIFEXITED(state) ? WEXITSTATUS(state) : -1;
-    return STATUS_OK;
+    const enum status status =
+        subprocess_run(&(struct subprocess){.argv = argv, .folder = folder}, exit_out);
+    if (status != STATUS_BAD_INPUT) return status;
+    return FAIL(STATUS_BAD_INPUT,
+                "--plot needs gnuplot, which is not installed (Debian's package gnuplot-nox)");
 }
 
 static enum status check_gnuplot(void) {
