@@ -12,6 +12,7 @@
 
 #include "base/build_sources.h"
 #include "base/fingerprint.h"
+#include "base/launcher.h"
 #include "base/log.h"
 #include "cluster/comm.h"
 #include "cluster/engine.h"
@@ -43,6 +44,8 @@ static enum status dispatch_without_model(const struct config *config, int n_ran
         return command_trace_draw(config);
     case COMMAND_EVAL:
         return command_eval_summary(config);
+    case COMMAND_SCALE:
+        return command_scale(config);
     case COMMAND_NONE:
     case COMMAND_RUN:
     case COMMAND_SCORE:
@@ -167,25 +170,36 @@ static void settle_wait_policy(const struct config *config, char **argv) {
     wait_policy_settle((int)most, argv);
 }
 
+/* Once MPI has begun in a process, it can start no ranks. */
+static bool is_without_mpi(const struct config *config) {
+    return config->command == COMMAND_SCALE && !launcher_present();
+}
+
+/* Returns the exit status. */
+static int leave(struct config *config, enum status status, bool speaks) {
+    if (status != STATUS_OK && speaks) fprintf(stderr, "caucus: %s\n", status_message());
+    config_free(config);
+    return status_exit_code(status);
+}
+
 int main(int argc, char **argv) {
     open_standard_descriptors();
     /* A closed pipe is a failed write, not a death that leaves the others waiting. */
     signal(SIGPIPE, SIG_IGN);
     struct config config;
     const enum status parsed = config_parse(argc, argv, environ, &config);
+    if (parsed == STATUS_OK && is_without_mpi(&config))
+        return leave(&config, run_without_model(&config, 1), true);
     if (parsed == STATUS_OK) settle_wait_policy(&config, argv);
     struct comm *comm;
-    if (comm_open(&argc, &argv, &comm) != STATUS_OK) {
-        fprintf(stderr, "caucus: %s\n", status_message());
-        return 1;
-    }
+    const enum status opened = comm_open(&argc, &argv, &comm);
+    if (opened != STATUS_OK) return leave(&config, opened, true);
     log_install(comm_rank(comm), 0);
 
     int lock = NO_LOCK;
     const enum status status = run(comm, parsed, &config, &lock);
     if (lock != NO_LOCK) close(lock);
-    if (status != STATUS_OK && comm_rank(comm) == 0) fprintf(stderr, "caucus: %s\n", status_message());
-    config_free(&config);
+    const int exit_status = leave(&config, status, comm_rank(comm) == 0);
     comm_close(comm);
-    return status_exit_code(status);
+    return exit_status;
 }

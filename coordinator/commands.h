@@ -47,6 +47,7 @@ NODISCARD enum status command_eval(const struct config *config, int32_t index, c
 NODISCARD enum status command_eval_summary(const struct config *config); /* without the model */
 NODISCARD enum status command_calibrate(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_calibrate_check(const struct config *config);
+NODISCARD enum status command_scale(const struct config *config); /* starts ranks itself, so without MPI */
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);

@@ -31,13 +31,17 @@ static enum status parse_command(int argc, char *const *argv, enum command *comm
     return fail_unknown_command(argv[1]);
 }
 
+static bool is_timing(const struct config *config) {
+    return config->command == COMMAND_BENCH || config->command == COMMAND_SCALE;
+}
+
 static enum status check_lists(const struct config *config) {
     for (size_t i = 0; i < config->n_budgets; i++)
         if (config->budgets[i] < (int64_t)config->sinks + 2)
             return FAIL(STATUS_BAD_INPUT, "--budget %lld is below --sinks %d + 2: no room is left to choose",
                         (long long)config->budgets[i], (int)config->sinks);
-    const bool several = config->command == COMMAND_BENCH || config->command == COMMAND_EVAL;
-    if (config->n_thread_counts > 1 && config->command != COMMAND_BENCH)
+    const bool several = is_timing(config) || config->command == COMMAND_EVAL;
+    if (config->n_thread_counts > 1 && !is_timing(config))
         return FAIL(STATUS_BAD_INPUT, "--threads: one number is wanted; only bench takes several");
     if (several) return STATUS_OK;
     if (config->n_budgets > 1)
@@ -108,7 +112,7 @@ static int32_t sequences_side_by_side(const struct config *config) {
     int64_t most = 0;
     for (size_t i = 0; i < config->n_parallel_counts; i++)
         most = larger_i64(most, config->parallel_counts[i]);
-    if (config->command == COMMAND_BENCH) return (int32_t)most;
+    if (is_timing(config)) return (int32_t)most;
     if (config->parallel > 0 || config->command == COMMAND_EVAL) return config->parallel;
     if (config->prompts.n > CONFIG_MAX_PARALLEL) return CONFIG_MAX_PARALLEL;
     return config->prompts.n > 1 ? (int32_t)config->prompts.n : 1;

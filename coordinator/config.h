@@ -28,6 +28,7 @@ enum command {
     COMMAND_INSPECT,
     COMMAND_TRACE,
     COMMAND_CALIBRATE,
+    COMMAND_SCALE,
 };
 
 enum { CONFIG_MAX_PARALLEL = 64 };
@@ -129,6 +130,12 @@ struct config {
     int32_t repetitions;
     bool warmup;
     enum bench_format bench_format;
+
+    /* scale, beside what bench takes */
+    int64_t *rank_counts; /* --np */
+    size_t n_rank_counts;
+    const char *launcher; /* --launcher "mpirun --hostfile hosts" */
+    bool weak;            /* depths are for each rank */
 
     /* trace */
     int32_t trace_every;

@@ -111,6 +111,19 @@ static const struct command_text texts[] = {
              "  mpirun -n 2 caucus trace -m models/lemma -f problem.txt --policy lessismore --budget 128 \\\n"
              "      --output lemma.trace --svg lemma.svg\n"
              "  caucus trace --draw lemma.trace --html lemma.html\n"},
+    [COMMAND_SCALE] =
+        {.name = "scale",
+         .summary = "how speed grows with the ranks",
+         .usage = "-m MODEL --np P,Q,... [OPTION]...",
+         .about =
+             "Runs bench on several numbers of ranks, by turns, -r rounds of all of them, and shows the median\n"
+             "rate, the speed-up and efficiency over the fewest ranks, and what a token's time is spent on. It\n"
+             "starts the ranks itself: run it without mpirun. Threads are those of each rank: name them with\n"
+             "-t, else fewer ranks of a host get more cores each, and no speed-up is to be seen.",
+         .examples =
+             "  caucus scale -m models/lemma --np 1,2 -t 1 -p 0 -n 64 -d 0,4096 --policy full,lessismore\n"
+             "  caucus scale -m Qwen3-8B --np 1-16*2 --launcher \"mpirun --hostfile hosts --map-by node\" \\\n"
+             "      -t 8 -p 0 -n 64 -d 32768 --plot pictures\n"},
 };
 
 const struct command_text *config_command_text(enum command command) {

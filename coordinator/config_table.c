@@ -12,6 +12,7 @@ static const char *const command_names[] = {
     [COMMAND_INSPECT] = "inspect",
     [COMMAND_TRACE] = "trace",
     [COMMAND_CALIBRATE] = "calibrate",
+    [COMMAND_SCALE] = "scale",
     NULL,
 };
 
