@@ -1,8 +1,8 @@
 /* Which algorithm is fastest for which size, on these ranks, now. Rank 0 measures for all, as all must take
  * the same. The algorithms take turns, so that what else the machine does meets them alike. */
+#include <float.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "base/log.h"
 #include "base/median.h"
@@ -18,8 +18,14 @@ static const struct {
 } size_classes[ALLREDUCE_SIZE_CLASSES] = {
     {8 << 10, 16 << 10}, {32 << 10, 64 << 10}, {128 << 10, 512 << 10}, {2 << 20, SIZE_MAX}};
 
-/* A size is measured for so long, but once at least: MPI on fewer cores than ranks may take its time. */
-static const double seconds_per_size = 0.004;
+/* A size is measured for so long, but once at least: MPI on fewer cores than ranks may take its time. There
+ * is more to tell apart between hosts, and it takes longer. */
+static const double seconds_per_size = 0.004, seconds_per_size_of_hosts = 0.02;
+
+/* Medians in seconds; DBL_MAX for what does not fit. */
+struct medians {
+    double of[ALLREDUCE_SIZE_CLASSES][ALLREDUCE_ALGORITHMS];
+};
 
 int allreduce_size_class(size_t bytes) {
     int class = 0;
@@ -28,60 +34,105 @@ int allreduce_size_class(size_t bytes) {
     return class;
 }
 
-static double time_once(struct comm *comm, int algorithm, int64_t *values, size_t n) {
+/* As large as sums of hidden states are: 37 bits of any sign. */
+static void fill(int64_t *values, size_t n) {
+    for (size_t i = 0; i < n; i++)
+        values[i] = (int64_t)(i * UINT64_C(0x9e3779b97f4a7c15)) >> 27;
+}
+
+static double time_once(struct comm *comm, const struct allreduce_algorithm *algorithm, int64_t *values,
+                        size_t n) {
+    fill(values, n);
     const double begin = timer_seconds();
-    allreduce_algorithm(algorithm)->sum_i64(comm, values, n);
+    algorithm->sum(comm, algorithm, allreduce_integers(algorithm), values, n);
     return timer_seconds() - begin;
+}
+
+static void time_round(struct comm *comm, int64_t *values, size_t n, int round,
+                       double seconds[ALLREDUCE_ALGORITHMS][ROUNDS_MAX]) {
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
+        if (allreduce_fits(comm, allreduce_algorithm(i)))
+            seconds[i][round] = time_once(comm, allreduce_algorithm(i), values, n);
 }
 
 /* Rank 0's medians for one size. The first round only warms up. */
 static void measure_size(struct comm *comm, int64_t *values, size_t n,
                          double medians_out[ALLREDUCE_ALGORITHMS]) {
+    const double most = comm->hosts.n > 1 ? seconds_per_size_of_hosts : seconds_per_size;
     double seconds[ALLREDUCE_ALGORITHMS][ROUNDS_MAX];
     const double begin = timer_seconds();
     int rounds = 0;
     for (int more = 1, warm = 0; more; warm = 1) {
-        for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++)
-            seconds[algorithm][rounds] = time_once(comm, algorithm, values, n);
+        time_round(comm, values, n, rounds, seconds);
         rounds += warm;
-        more = rounds < 1 || (rounds < ROUNDS_MAX && timer_seconds() - begin < seconds_per_size);
+        more = rounds < 1 || (rounds < ROUNDS_MAX && timer_seconds() - begin < most);
         comm_broadcast(comm, &more, sizeof more);
     }
-    for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++)
-        medians_out[algorithm] = median_of(seconds[algorithm], rounds);
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
+        medians_out[i] =
+            allreduce_fits(comm, allreduce_algorithm(i)) ? median_of(seconds[i], rounds) : DBL_MAX;
 }
 
-static int fastest(const double medians[ALLREDUCE_ALGORITHMS], bool only_shared) {
+/* Was the algorithm asked for? What is asked for between hosts does not count on one, and the other way
+ * round.
+ */
+static bool wanted(const struct comm *comm, enum allreduce_choice choice,
+                   const struct allreduce_algorithm *algorithm) {
+    const bool says_something = comm->hosts.n > 1 ? choice >= ALLREDUCE_LEADERS : choice == ALLREDUCE_SHARED;
+    return !says_something || algorithm->choice == choice;
+}
+
+/* Bits must not hang on a measurement: floats go the ways that add them in the documented order. Where what
+ * was asked for is none of these, it is for integers alone. */
+static int fastest(const struct comm *comm, enum allreduce_choice choice, bool floats,
+                   const double medians[ALLREDUCE_ALGORITHMS]) {
     int best = -1;
-    for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++)
-        if ((!only_shared || allreduce_algorithm(algorithm)->shared) &&
-            (best < 0 || medians[algorithm] < medians[best]))
-            best = algorithm;
-    return best;
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++) {
+        const struct allreduce_algorithm *algorithm = allreduce_algorithm(i);
+        if (floats ? !allreduce_fits_floats(comm, algorithm) : !allreduce_fits(comm, algorithm)) continue;
+        if (!wanted(comm, choice, algorithm)) continue;
+        if (best < 0 || medians[i] < medians[best]) best = i;
+    }
+    if (best >= 0) return best;
+    return fastest(comm, ALLREDUCE_AUTO, floats, medians);
 }
 
-static void log_size(const struct comm *comm, int class, const double medians[ALLREDUCE_ALGORITHMS]) {
-    char text[256];
-    int used = snprintf(text, sizeof text, "all-reduce of %4zu KiB:", size_classes[class].bytes >> 10);
-    for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++)
-        used += snprintf(text + used, sizeof text - (size_t)used, "  %s %.1f µs",
-                         allreduce_algorithm(algorithm)->name, medians[algorithm] * 1e6);
-    log_info(1, "%s; taken: %s", text, allreduce_algorithm(comm->exact_algorithm[class])->name);
+/* One line of the table: an algorithm's medians, and what it was taken for. */
+static void log_algorithm(const struct comm *comm, int index, const struct medians *medians) {
+    char line[160];
+    int used = snprintf(line, sizeof line, "  %-18s", allreduce_algorithm(index)->name);
+    for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++)
+        used += snprintf(line + used, sizeof line - (size_t)used, "%10.1f%c%c",
+                         medians->of[class][index] * 1e6, comm->exact_algorithm[class] == index ? 'i' : ' ',
+                         comm->float_algorithm[class] == index ? 'f' : ' ');
+    log_info(1, "%s", line);
 }
 
-enum status allreduce_measure(struct comm *comm, bool only_shared) {
+static void log_table(const struct comm *comm, const struct medians *medians) {
+    char line[160];
+    int used = snprintf(line, sizeof line, "%-20s", "all-reduce, us");
+    for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++)
+        used +=
+            snprintf(line + used, sizeof line - (size_t)used, "%6zu KiB  ", size_classes[class].bytes >> 10);
+    log_info(1, "%s (i: taken for integers, f: for floats)", line);
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
+        if (allreduce_fits(comm, allreduce_algorithm(i))) log_algorithm(comm, i, medians);
+}
+
+enum status allreduce_measure(struct comm *comm, enum allreduce_choice choice) {
     int64_t *values = calloc(1, size_classes[ALLREDUCE_SIZE_CLASSES - 1].bytes);
     enum status status = values ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for measuring sums");
-    status = comm_agree(comm, status);
-    for (int class = 0; class < ALLREDUCE_SIZE_CLASSES && status == STATUS_OK; class ++) {
-        double medians[ALLREDUCE_ALGORITHMS];
-        measure_size(comm, values, size_classes[class].bytes / sizeof *values, medians);
-        comm_broadcast(comm, medians, sizeof medians);
-        comm->exact_algorithm[class] = fastest(medians, only_shared);
-        /* Bits must not hang on a measurement: floats are always added in the order of ranks. */
-        comm->float_algorithm[class] = fastest(medians, true);
-        log_size(comm, class, medians);
+    TRY_GOTO(comm_agree(comm, status), free_values);
+    struct medians medians;
+    for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++)
+        measure_size(comm, values, size_classes[class].bytes / sizeof *values, medians.of[class]);
+    comm_broadcast(comm, &medians, sizeof medians);
+    for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++) {
+        comm->exact_algorithm[class] = fastest(comm, choice, false, medians.of[class]);
+        comm->float_algorithm[class] = fastest(comm, choice, true, medians.of[class]);
     }
+    log_table(comm, &medians);
+free_values:
     free(values);
     return status;
 }

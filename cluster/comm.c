@@ -11,8 +11,8 @@
 #include "base/launcher.h"
 #include "base/terminal.h"
 #include "base/timer.h"
+#include "cluster/allreduce_impl.h"
 #include "cluster/comm_impl.h"
-#include "cluster/shared_window_impl.h"
 
 enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
 
@@ -128,8 +128,7 @@ free_comm:
 
 void comm_close(struct comm *comm) {
     if (!comm) return;
-    CHECK(comm->minimum.n == 0);
-    shared_window_destroy(comm->window);
+    allreduce_tear_down(comm);
     if (!comm->alone) {
         COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
         COMM_MUST(comm, MPI_Comm_free(&comm->world));

@@ -11,8 +11,10 @@
 #include <stdint.h>
 
 #include "cluster/comm.h"
+#include "cluster/hosts_impl.h"
 
 struct shared_window;
+struct leaders;
 
 /* Messages are told apart by size where the fastest way to sum them is chosen. */
 enum { ALLREDUCE_SIZE_CLASSES = 4 };
@@ -28,10 +30,14 @@ struct comm {
     int *counts;        /* [size] for comm_gather */
     int *displacements; /* [size] likewise */
 
-    struct shared_window *window;                /* NULL: MPI carries everything */
+    /* Of all-reduces (cluster/allreduce.c). Not set up: all zero, and MPI carries everything. */
+    struct hosts hosts;
+    struct shared_window *window;                /* NULL: this rank shares memory with no other */
+    struct leaders *leaders;                     /* NULL: there is one host, or this rank does not lead one */
     int exact_algorithm[ALLREDUCE_SIZE_CLASSES]; /* of integer sums, by message size; 0 is MPI */
     int float_algorithm[ALLREDUCE_SIZE_CLASSES];
-    const void **parts; /* [size] where the ranks' parts of a shared reduction lie */
+    bool floats_as_bf16; /* between hosts */
+    const void **parts;  /* [size] where the ranks' parts of a shared reduction lie */
     struct {
         MPI_Request request; /* where MPI carries it */
         uint32_t *values;

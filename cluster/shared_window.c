@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cluster/comm_impl.h"
+
 /* Another process sees an atomic only if it takes no lock: the lock would be private. */
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics work between processes");
 
@@ -29,7 +31,9 @@ struct counter {
 };
 
 struct shared_window {
-    struct comm *comm;
+    const struct comm *comm;
+    MPI_Comm ranks; /* those of this host */
+    int n_ranks, position;
     MPI_Win window;
     int spins;
     unsigned char *base;
@@ -37,29 +41,29 @@ struct shared_window {
     uint64_t published[SHARED_LANES]; /* by this rank: the number of its last exchange */
 };
 
-static size_t counters_bytes(const struct comm *comm) {
-    const size_t bytes = (size_t)comm->size * SHARED_LANES * sizeof(struct counter);
+static size_t counters_bytes(const struct shared_window *window) {
+    const size_t bytes = (size_t)window->n_ranks * SHARED_LANES * sizeof(struct counter);
     return (bytes + PAGE_BYTES - 1) / PAGE_BYTES * PAGE_BYTES;
 }
 
 static struct counter *counter_of(const struct shared_window *window, enum shared_lane lane, int rank) {
     struct counter *counters = (struct counter *)(void *)window->base;
-    return &counters[(size_t)lane * (size_t)window->comm->size + (size_t)rank];
+    return &counters[(size_t)lane * (size_t)window->n_ranks + (size_t)rank];
 }
 
 /* Counters, then per lane the ranks' pairs of slots. */
 static unsigned char *slot_of(const struct shared_window *window, enum shared_lane lane, int rank,
                               uint64_t number) {
-    unsigned char *at = window->base + counters_bytes(window->comm);
+    unsigned char *at = window->base + counters_bytes(window);
     for (int before = 0; before < (int)lane; before++)
-        at += 2 * (size_t)window->comm->size * window->slot_bytes[before];
+        at += 2 * (size_t)window->n_ranks * window->slot_bytes[before];
     return at + (2 * (size_t)rank + number % 2) * window->slot_bytes[lane];
 }
 
 static size_t slots_bytes(const struct shared_window *window) {
     size_t bytes = 0;
     for (int lane = 0; lane < SHARED_LANES; lane++)
-        bytes += 2 * (size_t)window->comm->size * window->slot_bytes[lane];
+        bytes += 2 * (size_t)window->n_ranks * window->slot_bytes[lane];
     return bytes;
 }
 
@@ -71,14 +75,15 @@ static void size_slots(struct shared_window *window) {
             window->slot_bytes[lane] /= 2;
 }
 
-/* All memory is rank 0's in name. The page it starts on is the same for all ranks, wherever they see it. */
+/* All memory is the leader's in name. The page it starts on is the same for all ranks, wherever they see it.
+ */
 static bool allocate(struct shared_window *window) {
-    struct comm *comm = window->comm;
-    const size_t bytes = counters_bytes(comm) + slots_bytes(window) + PAGE_BYTES;
+    const struct comm *comm = window->comm;
+    const size_t bytes = counters_bytes(window) + slots_bytes(window) + PAGE_BYTES;
     unsigned char *own;
-    int allocated = MPI_Win_allocate_shared(comm->rank == 0 ? (MPI_Aint)bytes : 0, 1, MPI_INFO_NULL,
-                                            comm->world, &own, &window->window) == MPI_SUCCESS;
-    COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &allocated, 1, MPI_INT, MPI_MIN, comm->world));
+    int allocated = MPI_Win_allocate_shared(window->position == 0 ? (MPI_Aint)bytes : 0, 1, MPI_INFO_NULL,
+                                            window->ranks, &own, &window->window) == MPI_SUCCESS;
+    COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &allocated, 1, MPI_INT, MPI_MIN, window->ranks));
     if (!allocated) return false;
     COMM_MUST(comm, MPI_Win_set_errhandler(window->window, MPI_ERRORS_RETURN));
 
@@ -93,23 +98,26 @@ static bool allocate(struct shared_window *window) {
 /* Each rank touches its own slots first, so they lie on its NUMA node; and where memory is short, it shows
  * now. */
 static void clear_own_part(struct shared_window *window) {
-    const int rank = window->comm->rank;
+    const int rank = window->position;
     for (int lane = 0; lane < SHARED_LANES; lane++) {
         atomic_init(&counter_of(window, (enum shared_lane)lane, rank)->published, 0);
         memset(slot_of(window, (enum shared_lane)lane, rank, 0), 0, 2 * window->slot_bytes[lane]);
     }
     COMM_MUST(window->comm, MPI_Win_sync(window->window));
-    COMM_MUST(window->comm, MPI_Barrier(window->comm->world));
+    COMM_MUST(window->comm, MPI_Barrier(window->ranks));
     COMM_MUST(window->comm, MPI_Win_sync(window->window));
 }
 
-bool shared_window_create(struct comm *comm, bool crowded, struct shared_window **window_out) {
-    if (comm->ranks_on_this_host < comm->size) return false; /* true of all ranks or of none */
+bool shared_window_create(const struct comm *comm, const struct hosts *hosts, bool crowded,
+                          struct shared_window **window_out) {
     struct shared_window *window = calloc(1, sizeof *window);
     int ready = window != NULL;
-    COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &ready, 1, MPI_INT, MPI_MIN, comm->world));
+    COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &ready, 1, MPI_INT, MPI_MIN, hosts->ranks));
     if (ready) {
         window->comm = comm;
+        window->ranks = hosts->ranks;
+        window->n_ranks = hosts->n_ranks;
+        window->position = hosts->position;
         window->window = MPI_WIN_NULL;
         window->spins = crowded ? SPINS_CROWDED : SPINS;
         size_slots(window);
@@ -136,12 +144,12 @@ size_t shared_window_slot_bytes(const struct shared_window *window, enum shared_
 }
 
 void *shared_window_slot(struct shared_window *window, enum shared_lane lane) {
-    return slot_of(window, lane, window->comm->rank, window->published[lane] + 1);
+    return slot_of(window, lane, window->position, window->published[lane] + 1);
 }
 
 void shared_window_publish(struct shared_window *window, enum shared_lane lane) {
     const uint64_t number = ++window->published[lane];
-    atomic_store_explicit(&counter_of(window, lane, window->comm->rank)->published, number,
+    atomic_store_explicit(&counter_of(window, lane, window->position)->published, number,
                           memory_order_release);
 }
 
@@ -164,7 +172,7 @@ static void give_way(const struct comm *comm) {
 
 void shared_window_wait(struct shared_window *window, enum shared_lane lane) {
     const uint64_t number = window->published[lane];
-    for (int rank = 0, n_looks = 0; rank < window->comm->size; rank++) {
+    for (int rank = 0, n_looks = 0; rank < window->n_ranks; rank++) {
         const struct counter *counter = counter_of(window, lane, rank);
         while (atomic_load_explicit(&counter->published, memory_order_acquire) < number) {
             if (n_looks++ < window->spins)

@@ -18,20 +18,24 @@
  * Memory:  create allocates object and window; destroy frees both. Nothing stays in /dev/shm: MPI unlinks
  *          the window's file as soon as all ranks have mapped it.
  * Threads: main thread only.
- * Ranks:   all ranks of the comm, which are on one host; collective but for slot, publish and read. */
+ * Ranks:   all ranks of a host, numbered by their position on it; collective over these but for slot, publish
+ *          and read. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 
-#include "cluster/comm_impl.h"
+#include "cluster/comm.h"
+#include "cluster/hosts_impl.h"
 
 enum shared_lane { SHARED_LANE_SUM, SHARED_LANE_MINIMUM, SHARED_LANES };
 
 struct shared_window;
 
-/* False where MPI cannot give the window (ranks on several hosts, /dev/shm too small): on all ranks alike.
+/* False where MPI cannot give the window, as where /dev/shm is too small: on all ranks of the host alike.
  * `crowded`: see allreduce_set_up. */
-bool shared_window_create(struct comm *comm, bool crowded, struct shared_window **window_out);
+bool shared_window_create(const struct comm *comm, const struct hosts *hosts, bool crowded,
+                          struct shared_window **window_out);
 void shared_window_destroy(struct shared_window *window); /* collective; NULL is allowed */
 
 size_t shared_window_slot_bytes(const struct shared_window *window, enum shared_lane lane);

@@ -317,7 +317,8 @@ static enum status set_up(struct worker *worker) {
     bool crowded = false;
     TRY(comm_agree(comm, start_threads(worker, &n_threads, &crowded)));
     TRY(bind_threads(worker, n_threads));
-    TRY(allreduce_set_up(comm, worker->config.allreduce, crowded));
+    TRY(allreduce_set_up(comm,
+                         &(struct allreduce_config){.choice = worker->config.allreduce, .crowded = crowded}));
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);

@@ -1,0 +1,87 @@
+#include "cluster/hosts_impl.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "cluster/comm_impl.h"
+
+static const char variable[] = "CAUCUS_TEST_HOSTS";
+
+enum status hosts_parse(const char *text, int n_ranks, int *hosts_out) {
+    const char *at = text;
+    for (int rank = 0; rank < n_ranks; rank++) {
+        char *end;
+        errno = 0;
+        const long host = *at >= '0' && *at <= '9' ? strtol(at, &end, 10) : -1;
+        if (host < 0 || host > INT_MAX || errno || *end != (rank + 1 < n_ranks ? ',' : '\0'))
+            return FAIL(STATUS_BAD_INPUT, "%s=%.40s: %d numbers of hosts with commas between them are wanted",
+                        variable, text, n_ranks);
+        hosts_out[rank] = (int)host;
+        at = end + 1;
+    }
+    return STATUS_OK;
+}
+
+/* What the environment says; *pretended_out stays NULL where it says nothing. */
+static enum status read_variable(const struct comm *comm, int **pretended_out) {
+    const char *text = getenv(variable);
+    if (!text) return STATUS_OK;
+    int *pretended = calloc((size_t)comm->size, sizeof *pretended);
+    if (!pretended) return FAIL(STATUS_NO_MEMORY, "out of memory for %d hosts", comm->size);
+    const enum status status = hosts_parse(text, comm->size, pretended);
+    if (status == STATUS_OK)
+        *pretended_out = pretended;
+    else
+        free(pretended);
+    return status;
+}
+
+/* The ranks that share memory with this one, and of these the ones that are not pretended away. */
+static void split(struct comm *comm, int pretended, struct hosts *hosts) {
+    MPI_Comm real;
+    COMM_MUST(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &real));
+    COMM_MUST(comm, MPI_Comm_split(real, pretended, comm->rank, &hosts->ranks));
+    COMM_MUST(comm, MPI_Comm_free(&real));
+    COMM_MUST(comm, MPI_Comm_size(hosts->ranks, &hosts->n_ranks));
+    COMM_MUST(comm, MPI_Comm_rank(hosts->ranks, &hosts->position));
+    COMM_MUST(comm, MPI_Comm_split(comm->world, hosts->position == 0 ? 0 : MPI_UNDEFINED, comm->rank,
+                                   &hosts->leaders));
+    hosts->overlap = MPI_COMM_NULL;
+    if (hosts->position == 0) COMM_MUST(comm, MPI_Comm_dup(hosts->leaders, &hosts->overlap));
+}
+
+static void number(struct comm *comm, struct hosts *hosts) {
+    int told[2]; /* by the leader, who alone is in that communicator */
+    if (hosts->position == 0) {
+        COMM_MUST(comm, MPI_Comm_size(hosts->leaders, &told[0]));
+        COMM_MUST(comm, MPI_Comm_rank(hosts->leaders, &told[1]));
+    }
+    COMM_MUST(comm, MPI_Bcast(told, 2, MPI_INT, 0, hosts->ranks));
+    hosts->n = told[0];
+    hosts->own = told[1];
+}
+
+enum status hosts_find(struct comm *comm, const int *pretended, struct hosts *hosts_out) {
+    int *from_environment = NULL;
+    if (!pretended) {
+        TRY(comm_agree(comm, read_variable(comm, &from_environment)));
+        pretended = from_environment;
+    }
+    struct hosts hosts = {0};
+    split(comm, pretended ? pretended[comm->rank] : 0, &hosts);
+    number(comm, &hosts);
+    free(from_environment);
+    *hosts_out = hosts;
+    return STATUS_OK;
+}
+
+void hosts_free(struct comm *comm, struct hosts *hosts) {
+    if (hosts->n == 0) return;
+    COMM_MUST(comm, MPI_Comm_free(&hosts->ranks));
+    if (hosts->position == 0) {
+        COMM_MUST(comm, MPI_Comm_free(&hosts->overlap));
+        COMM_MUST(comm, MPI_Comm_free(&hosts->leaders));
+    }
+    *hosts = (struct hosts){0};
+}

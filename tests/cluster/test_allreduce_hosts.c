@@ -1,0 +1,287 @@
+/* All-reduces of ranks that pretend to be on several hosts, placed in many ways: against sums that every rank
+ * computes by itself, and bit for bit where floats are concerned. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <limits.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "allreduce_terms.h"
+#include "cluster/allreduce_impl.h"
+#include "mpi_fixture.h"
+
+enum { RANKS_MAX = 7, HOSTS_MAX = 7 };
+
+/* The host of each rank; as many of these as there are ranks. */
+static const int placements[][RANKS_MAX] = {
+    {0, 1, 2, 3, 4, 5, 6},             /* one rank each */
+    {0, 0, 1, 1, 2, 2, 3},             /* in turns of two */
+    {0, 1, 0, 1, 1, 0, 1},             /* scattered */
+    {5, 5, 5, 2, 5, 5, 5},             /* one apart; numbers of any kind */
+    {0, 1, 1, 1, 1, 1, 1},             /* rank 0 apart */
+    {INT_MAX, 0, 0, INT_MAX, 7, 7, 0}, /* uneven */
+    {3, 3, 3, 3, 3, 3, 3},             /* one host after all */
+};
+enum { N_PLACEMENTS = sizeof placements / sizeof *placements };
+
+/* What the placement means, worked out anew. */
+struct expected {
+    int n_hosts;
+    int host_of[RANKS_MAX]; /* numbered in the order of their lowest ranks */
+};
+
+static struct expected expected_of(const int *placement) {
+    struct expected expected = {0};
+    for (int rank = 0; rank < comm_size(comm); rank++) {
+        int like = 0;
+        while (placement[like] != placement[rank])
+            like++;
+        expected.host_of[rank] = like < rank ? expected.host_of[like] : expected.n_hosts++;
+    }
+    return expected;
+}
+
+/* Few ranks are placed in few ways. */
+static bool is_another(int p) {
+    const struct expected expected = expected_of(placements[p]);
+    for (int before = 0; before < p; before++) {
+        const struct expected known = expected_of(placements[before]);
+        if (memcmp(&known, &expected, sizeof known) == 0) return false;
+    }
+    return comm_size(comm) > 1;
+}
+
+static void set_up(const int *placement, enum allreduce_wire wire) {
+    const struct allreduce_config config = {.wire = wire, .crowded = true, .hosts = placement};
+    assert_int_equal(allreduce_set_up(comm, &config), STATUS_OK);
+}
+
+static void use_algorithm(int algorithm) {
+    for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++)
+        comm->exact_algorithm[class] = comm->float_algorithm[class] = algorithm;
+}
+
+static void test_placements(void **state) {
+    (void)state;
+    for (int p = 0; p < N_PLACEMENTS; p++) {
+        if (!is_another(p)) continue;
+        const struct expected expected = expected_of(placements[p]);
+        const int own = expected.host_of[comm_rank(comm)];
+        int n_ranks = 0, position = 0;
+        for (int rank = 0; rank < comm_size(comm); rank++) {
+            n_ranks += expected.host_of[rank] == own;
+            position += expected.host_of[rank] == own && rank < comm_rank(comm);
+        }
+        set_up(placements[p], ALLREDUCE_WIRE_F32);
+        assert_int_equal(comm->hosts.n, expected.n_hosts);
+        assert_int_equal(comm->hosts.own, own);
+        assert_int_equal(comm->hosts.n_ranks, n_ranks);
+        assert_int_equal(comm->hosts.position, position);
+        assert_true((comm->window != NULL) == (n_ranks > 1));
+        assert_true((comm->leaders != NULL) == (position == 0 && expected.n_hosts > 1));
+    }
+}
+
+/* Sizes about those of slots, pieces and shares. */
+static const size_t sizes[] = {0, 1, 2, 6, 7, 1023, 32767, 32769, 70001, 300001};
+enum { N_SIZES = sizeof sizes / sizeof *sizes };
+
+static void expect_sum_i64(size_t n, int shift) {
+    int64_t *values = malloc((n + 1) * sizeof *values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = term_i64(comm_rank(comm), i) >> shift;
+    values[n] = -1;
+    allreduce_sum_i64(comm, values, n);
+    for (size_t i = 0; i < n; i += 1 + n / 5000) {
+        int64_t sum = 0;
+        for (int rank = 0; rank < comm_size(comm); rank++)
+            sum += term_i64(rank, i) >> shift;
+        assert_int_equal(values[i], sum);
+    }
+    assert_int_equal(values[n], -1);
+    free(values);
+}
+
+static void test_sum_i64(void **state) {
+    (void)state;
+    for (int p = 0; p < N_PLACEMENTS; p++) {
+        if (!is_another(p)) continue;
+        set_up(placements[p], ALLREDUCE_WIRE_F32);
+        for (size_t i = 0; i < N_SIZES; i++)
+            expect_sum_i64(sizes[i], 0);
+        for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++) {
+            if (!allreduce_fits(comm, allreduce_algorithm(algorithm))) continue;
+            use_algorithm(algorithm);
+            for (size_t i = 0; i < N_SIZES; i++)
+                expect_sum_i64(sizes[i], algorithm * 5); /* narrow in several widths */
+        }
+    }
+}
+
+static float as_bf16(float value) {
+    float message[4]; /* has the room of one */
+    element_f32_as_bf16.unpack(message, element_f32_as_bf16.pack(&value, 1, message), 1);
+    return message[0];
+}
+
+/* The documented order, one element: ranks of a host as they come, hosts as a tree. */
+static float ordered_sum(const struct expected *expected, size_t i, bool as_halves) {
+    float parts[HOSTS_MAX];
+    void *places[HOSTS_MAX];
+    for (int host = 0; host < expected->n_hosts; host++) {
+        bool first = true;
+        for (int rank = 0; rank < comm_size(comm); rank++) {
+            if (expected->host_of[rank] != host) continue;
+            parts[host] = first ? term_f32(rank, i) : parts[host] + term_f32(rank, i);
+            first = false;
+        }
+        if (as_halves && expected->n_hosts > 1) parts[host] = as_bf16(parts[host]);
+        places[host] = &parts[host];
+    }
+    element_add_as_tree(&element_f32, places, expected->n_hosts, 1);
+    return as_halves && expected->n_hosts > 1 ? as_bf16(parts[0]) : parts[0];
+}
+
+/* Twice the same bits, of which each rank holds all others to its own reckoning. */
+static void expect_sum_f32(const struct expected *expected, size_t n, bool as_halves) {
+    float *values = malloc((n + 1) * sizeof *values);
+    for (int run = 0; run < 2; run++) {
+        for (size_t i = 0; i < n; i++)
+            values[i] = term_f32(comm_rank(comm), i);
+        values[n] = -1;
+        allreduce_sum_f32(comm, values, n);
+        for (size_t i = 0; i < n; i += 1 + n / 5000) {
+            const float sum = ordered_sum(expected, i, as_halves);
+            assert_memory_equal(&values[i], &sum, sizeof sum);
+        }
+        assert_true(values[n] == -1);
+    }
+    free(values);
+}
+
+/* The bound of docs/numerics.md: half a unit of 8 bits of each host's part and of the sum. */
+static void expect_error_of_bf16(void) {
+    enum { N = 5000 };
+    static float values[N];
+    for (size_t i = 0; i < N; i++)
+        values[i] = term_f32(comm_rank(comm), i);
+    allreduce_sum_f32(comm, values, N);
+    for (size_t i = 0; i < N; i++) {
+        double sum = 0, magnitudes = 0;
+        for (int rank = 0; rank < comm_size(comm); rank++) {
+            sum += (double)term_f32(rank, i);
+            magnitudes += fabs((double)term_f32(rank, i));
+        }
+        assert_true(fabs((double)values[i] - sum) <= 0x1p-8 * (magnitudes + fabs(sum)) * 1.01);
+    }
+}
+
+static void expect_sums_f32(enum allreduce_wire wire) {
+    for (int p = 0; p < N_PLACEMENTS; p++) {
+        if (!is_another(p)) continue;
+        const struct expected expected = expected_of(placements[p]);
+        set_up(placements[p], wire);
+        for (size_t i = 0; i < N_SIZES; i++)
+            expect_sum_f32(&expected, sizes[i], wire == ALLREDUCE_WIRE_BF16);
+        expect_error_of_bf16();
+        for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++) {
+            if (!allreduce_fits_floats(comm, allreduce_algorithm(algorithm))) continue;
+            use_algorithm(algorithm);
+            for (size_t i = 0; i < N_SIZES; i++)
+                expect_sum_f32(&expected, sizes[i], wire == ALLREDUCE_WIRE_BF16);
+        }
+    }
+}
+
+static void test_sum_f32_is_in_the_documented_order(void **state) {
+    (void)state;
+    expect_sums_f32(ALLREDUCE_WIRE_F32);
+}
+
+static void test_bf16_rounds_each_hosts_part_and_the_sum(void **state) {
+    (void)state;
+    expect_sums_f32(ALLREDUCE_WIRE_BF16);
+}
+
+static void test_minimum(void **state) {
+    (void)state;
+    for (int p = 0; p < N_PLACEMENTS; p++) {
+        if (!is_another(p)) continue;
+        set_up(placements[p], ALLREDUCE_WIRE_F32);
+        for (size_t s = 0; s < N_SIZES; s++) {
+            const size_t n = sizes[s];
+            uint32_t *values = malloc((n + 1) * sizeof *values);
+            for (size_t i = 0; i < n; i++)
+                values[i] = term_u32(comm_rank(comm), i);
+            values[n] = 7;
+            allreduce_min_u32_begin(comm, values, n);
+            expect_sum_i64(2048, 20); /* what lies between */
+            expect_sum_i64(n / 2, 20);
+            allreduce_min_u32_finish(comm);
+            for (size_t i = 0; i < n; i += 1 + n / 5000) {
+                uint32_t minimum = UINT32_MAX;
+                for (int rank = 0; rank < comm_size(comm); rank++)
+                    minimum = term_u32(rank, i) < minimum ? term_u32(rank, i) : minimum;
+                assert_int_equal(values[i], minimum);
+            }
+            assert_int_equal(values[n], 7);
+            free(values);
+        }
+    }
+}
+
+/* Whoever asks for a way between hosts gets it for integers; floats keep their order all the same. */
+static void test_choices(void **state) {
+    (void)state;
+    for (int choice = ALLREDUCE_LEADERS; choice <= ALLREDUCE_SCATTER && comm_size(comm) > 1; choice++) {
+        const struct allreduce_config config = {
+            .choice = (enum allreduce_choice)choice, .crowded = true, .hosts = placements[0]};
+        assert_int_equal(allreduce_set_up(comm, &config), STATUS_OK);
+        for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++) {
+            const struct allreduce_algorithm *exact = allreduce_algorithm(comm->exact_algorithm[class]);
+            assert_int_equal(exact->choice, choice);
+            assert_true(allreduce_fits_floats(comm, allreduce_algorithm(comm->float_algorithm[class])));
+        }
+    }
+    const struct allreduce_config config = {.choice = ALLREDUCE_SHARED, .hosts = placements[0]};
+    const enum status status = allreduce_set_up(comm, &config);
+    assert_int_equal(status, comm_size(comm) > 1 ? STATUS_BAD_INPUT : STATUS_OK);
+    assert_int_equal(comm->hosts.n, 0);
+}
+
+static void test_environment(void **state) {
+    (void)state;
+    const struct allreduce_config config = {.crowded = true};
+    static const char *const wrong[] = {
+        "",  "x",   "0,",           "-1,0,0,0,0,0,0", "0,0,0,0,0,0,0,0",        "0 1",
+        ",", "0;0", "0,,0,0,0,0,0", "0,0,0,0,0,0,0,", "99999999999999999999,0", "2147483648"};
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong && comm_size(comm) > 1; i++) {
+        setenv("CAUCUS_TEST_HOSTS", wrong[i], 1);
+        assert_int_equal(allreduce_set_up(comm, &config), STATUS_BAD_INPUT);
+        assert_null(comm->window);
+        expect_sum_i64(10, 0); /* MPI still can */
+    }
+    setenv("CAUCUS_TEST_HOSTS", "0,1,0,1,2,2,0" + 2 * (RANKS_MAX - comm_size(comm)), 1);
+    assert_int_equal(allreduce_set_up(comm, &config), STATUS_OK);
+    if (comm_size(comm) > 1) assert_true(comm->hosts.n >= 2);
+    expect_sum_i64(10, 0);
+    unsetenv("CAUCUS_TEST_HOSTS");
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_placements),
+        cmocka_unit_test(test_sum_i64),
+        cmocka_unit_test(test_sum_f32_is_in_the_documented_order),
+        cmocka_unit_test(test_bf16_rounds_each_hosts_part_and_the_sum),
+        cmocka_unit_test(test_minimum),
+        cmocka_unit_test(test_choices),
+        cmocka_unit_test(test_environment),
+    };
+    return cmocka_run_group_tests(tests, mpi_fixture_open, mpi_fixture_close);
+}
