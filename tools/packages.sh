@@ -21,6 +21,7 @@ test_packages=(
     clang libomp-dev libclang-rt-14-dev         # the second compiler, and libFuzzer
     clang-format shellcheck                     # style
     python3 python3-numpy                       # random models
+    python3-yaml                                # what Kubernetes is given
     iproute2                                    # several hosts on one machine
 )
 
@@ -28,6 +29,11 @@ test_packages=(
 aarch64_packages=(
     gcc-aarch64-linux-gnu libc6-dev-arm64-cross # NEON's kernels are cross-compiled,
     qemu-user                                   # their tests emulated
+)
+
+# shellcheck disable=SC2034 # read by tools/test
+slurm_packages=(
+    slurmctld slurmd slurm-client munge         # a batch system's own daemons (3 MB)
 )
 
 # install_missing PACKAGE...: nothing is asked of apt where all are there.
