@@ -19,13 +19,16 @@
 #include "cluster/wait_policy.h"
 #include "coordinator/commands.h"
 #include "coordinator/config.h"
+#include "worker/phase_measure.h"
+#include "worker/simulation.h"
 #include "worker/worker.h"
 
 extern char **environ;
 
 /* What rank 0 tells everybody at the start. */
 struct start {
-    int32_t n_engines; /* 0: nothing for the others to do */
+    int32_t n_engines; /* 0: nothing for the others to do … */
+    bool simulates;    /* … but to simulate */
     int32_t verbosity;
 };
 
@@ -46,11 +49,13 @@ static enum status dispatch_without_model(const struct config *config, int n_ran
         return command_eval_summary(config);
     case COMMAND_SCALE:
         return command_scale(config);
+    case COMMAND_BENCH:
+        return command_bench_costs(config, phase_measure);
     case COMMAND_NONE:
     case COMMAND_RUN:
     case COMMAND_SCORE:
-    case COMMAND_BENCH:
     case COMMAND_CALIBRATE:
+    case COMMAND_SIMULATE:
         break;
     }
     return FAIL(STATUS_INTERNAL, "this command runs the model");
@@ -119,6 +124,7 @@ static enum status plan_start(enum status parsed, const struct config *config, s
     TRY(parsed);
     start->verbosity = config->verbosity;
     if (config->help || config->version) return STATUS_OK;
+    start->simulates = config->command == COMMAND_SIMULATE;
     start->n_engines = command_engines(config);
     if (start->n_engines == 0) return STATUS_OK;
     TRY(command_check(config));
@@ -132,6 +138,14 @@ static enum status check_builds(struct comm *comm) {
     return comm_same(comm, build, "the program's sources: install one build on every host");
 }
 
+static enum status simulate(struct comm *comm, const struct config *config) {
+    if (comm_rank(comm) != 0) return simulation_serve(comm);
+    const struct simulator simulator = simulation_open(comm);
+    const enum status status = command_simulate(config, &simulator);
+    simulation_stop(comm);
+    return status;
+}
+
 /* `parsed` is what became of the arguments, which count on rank 0 only. */
 static enum status run(struct comm *comm, enum status parsed, const struct config *config, int *lock_out) {
     struct start start = {0};
@@ -143,6 +157,7 @@ static enum status run(struct comm *comm, enum status parsed, const struct confi
     log_install(comm_rank(comm), start.verbosity);
     for (int32_t i = 0; i < start.n_engines; i++)
         TRY(run_with_model(comm, config, i));
+    if (start.simulates) return comm_agree(comm, simulate(comm, config));
     if (comm_rank(comm) == 0)
         status = start.n_engines > 0 ? command_finish(config) : run_without_model(config, comm_size(comm));
     return comm_agree(comm, status);

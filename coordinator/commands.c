@@ -9,7 +9,7 @@
 #include "coordinator/eval_plan.h"
 
 int32_t command_engines(const struct config *config) {
-    if (config->command == COMMAND_BENCH) return bench_plan_engines(config);
+    if (config->command == COMMAND_BENCH) return config->costs ? 0 : bench_plan_engines(config);
     if (config->command == COMMAND_EVAL) return config->summary_only ? 0 : eval_plan_engines(config);
     if (config->command == COMMAND_TRACE) return config->draw ? 0 : 1;
     return config->command == COMMAND_RUN || config->command == COMMAND_SCORE ||
@@ -57,7 +57,7 @@ static enum status engine_choice(const struct config *config, int32_t index,
                                  struct bench_engine *choice_out) {
     *choice_out = (struct bench_engine){.budget = config->budget, .n_threads = config->threads};
     if (config->command == COMMAND_EVAL) return eval_choice(config, index, choice_out);
-    if (config->command == COMMAND_BENCH)
+    if (config->command == COMMAND_BENCH || config->command == COMMAND_SIMULATE)
         *choice_out = bench_plan_engine(config, index);
     else
         snprintf(choice_out->policy, sizeof choice_out->policy, "%s",

@@ -10,6 +10,7 @@
 
 #include "base/status.h"
 #include "cluster/engine.h"
+#include "cluster/simulation.h"
 #include "coordinator/config.h"
 
 /* How often the command runs the model: 0 where it works alone, several times for bench, each time with
@@ -51,3 +52,9 @@ NODISCARD enum status command_scale(const struct config *config); /* starts rank
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);
+
+/* bench --costs: `measure` is the worker's. Without the model. */
+NODISCARD enum status command_bench_costs(const struct config *config,
+                                          enum status (*measure)(const struct phase_conditions *conditions,
+                                                                 struct phase_costs *costs_out));
+NODISCARD enum status command_simulate(const struct config *config, const struct simulator *simulator);

@@ -40,7 +40,8 @@ static enum status check_lists(const struct config *config) {
         if (config->budgets[i] < (int64_t)config->sinks + 2)
             return FAIL(STATUS_BAD_INPUT, "--budget %lld is below --sinks %d + 2: no room is left to choose",
                         (long long)config->budgets[i], (int)config->sinks);
-    const bool several = is_timing(config) || config->command == COMMAND_EVAL;
+    const bool several =
+        is_timing(config) || config->command == COMMAND_EVAL || config->command == COMMAND_SIMULATE;
     if (config->n_thread_counts > 1 && !is_timing(config))
         return FAIL(STATUS_BAD_INPUT, "--threads: one number is wanted; only bench takes several");
     if (several) return STATUS_OK;

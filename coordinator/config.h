@@ -29,6 +29,7 @@ enum command {
     COMMAND_TRACE,
     COMMAND_CALIBRATE,
     COMMAND_SCALE,
+    COMMAND_SIMULATE,
 };
 
 enum { CONFIG_MAX_PARALLEL = 64 };
@@ -130,6 +131,11 @@ struct config {
     int32_t repetitions;
     bool warmup;
     enum bench_format bench_format;
+    const char *costs; /* bench: what phases cost goes there, instead of any test; simulate: comes from there */
+
+    /* simulate */
+    double speed;  /* of a host, where the measured one has 1 */
+    int32_t steps; /* tokens */
 
     /* scale, beside what bench takes */
     int64_t *rank_counts; /* --np */

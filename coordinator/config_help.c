@@ -77,6 +77,20 @@ static const struct command_text texts[] = {
              "  caucus calibrate -m Qwen3-8B --budget 1024 -n 4000 -p \"How many primes are below 200?\"\n"
              "  caucus calibrate -m models/lemma --budget 128 --input derivations.jsonl --output lemma.yaml\n"
              "  caucus run -m models/lemma --config lemma.yaml --policy lessismore --budget 128 -f problem.txt\n"},
+    [COMMAND_SIMULATE] =
+        {.name = "simulate",
+         .summary = "how long a token takes on a cluster that one does not own",
+         .usage = "-m CONFIG.json --costs FILE [OPTION]...",
+         .about =
+             "Runs the collectives of decode steps, the same ones in the same order, under SimGrid's\n"
+             "simulated MPI, and lets the time pass between them that `caucus bench --costs FILE` measured\n"
+             "for what a rank computes. Needs no weights: -m is a config.json or the folder that has one.\n"
+             "Lists of policies, budgets and depths are taken in turn. Build the preset smpi and start it\n"
+             "with tools/simulate.",
+         .examples = "  caucus bench -m configs/shapes/qwen3-8b.json --weights q8 --costs costs.json\n"
+                     "  tools/simulate configs/platforms/ethernet-10g.xml 8 simulate \\\n"
+                     "      -m configs/shapes/qwen3-8b.json --weights q8 --costs costs.json \\\n"
+                     "      -d 32768 --policy full,lessismore\n"},
     [COMMAND_TOKENIZE] =
         {.name = "tokenize",
          .summary = "text to token ids and back",

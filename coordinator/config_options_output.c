@@ -19,7 +19,7 @@ static const struct option timing_options[] = {
     {"fill-kv", "n-depth", .letter = 'd', .kind = OPTION_INT64_RANGES, COUNTED(depths),
      .capacity = MOST_OF_A_LIST, .initial = "0", .max = MAX_TOKEN_COUNT, .metavar = "N,M",
      .doc = "tokens in the cache before each prompt or test: random keys and values, which take seconds",
-     .commands = RUN | TIMING},
+     .commands = RUN | TIMING | SIMULATE},
     {"prefill-depth", .kind = OPTION_FLAG, FIELD(prefill_depth),
      .doc = "reach that depth by reading so many tokens", .commands = TIMING},
     {"n-parallel", "npl", .kind = OPTION_INT64_RANGES, COUNTED(parallel_counts), .capacity = MOST_OF_A_LIST,
@@ -40,6 +40,14 @@ static const struct option timing_options[] = {
      .commands = SCALE},
     {"warmup", .kind = OPTION_FLAG, FIELD(warmup), .initial = "true",
      .doc = "leave out the run before each test that is not timed", .commands = TIMING},
+    {"costs", .kind = OPTION_PATH, FIELD(costs), .min = 1, .metavar = "FILE",
+     .doc = "what the phases of a step cost: bench measures that, and nothing else, and writes it there; "
+            "simulate reads it",
+     .commands = BENCH | SIMULATE},
+    {"speed", .kind = OPTION_FLOAT, FIELD(speed), .initial = "1", .min = 0.001, .max = 1000, .metavar = "X",
+     .doc = "hosts compute X times as fast as the one that was measured", .commands = SIMULATE},
+    {"steps", .kind = OPTION_INT32, FIELD(steps), .initial = "2", .min = 1, .max = 10000, .metavar = "N",
+     .doc = "tokens to time, after one that is not", .commands = SIMULATE},
 };
 
 const struct option_group config_timing_options = {"Timing", timing_options,
@@ -60,7 +68,7 @@ static const struct option output_options[] = {
      .commands = EVAL | SCALE},
     {"output-format", .letter = 'o', .kind = OPTION_CHOICE, FIELD(bench_format),
      .choices = bench_format_choices, .initial = "md", .metavar = "FORMAT",
-     .doc = "a table, or every field (in bench llama-bench's and ours)", .commands = TIMING | EVAL},
+     .doc = "a table, or every field (in bench llama-bench's and ours)", .commands = TIMING | EVAL | SIMULATE},
     {"json", .kind = OPTION_FLAG, FIELD(json), .doc = "print one JSON object instead of text",
      .commands = RUN | TOKENIZE | PLAN | INSPECT | CALIBRATE},
     {"logprobs", .kind = OPTION_INT32, FIELD(logprobs), .initial = "-1", .initial_doc = "none", .max = 256,

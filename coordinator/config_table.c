@@ -13,6 +13,7 @@ static const char *const command_names[] = {
     [COMMAND_TRACE] = "trace",
     [COMMAND_CALIBRATE] = "calibrate",
     [COMMAND_SCALE] = "scale",
+    [COMMAND_SIMULATE] = "simulate",
     NULL,
 };
 

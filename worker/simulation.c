@@ -1,0 +1,363 @@
+#include "worker/simulation.h"
+
+#include <string.h>
+#include <time.h>
+
+#include "base/arena.h"
+#include "base/check.h"
+#include "base/launcher.h"
+#include "base/numbers.h"
+#include "base/timer.h"
+#include "cluster/allreduce.h"
+#include "cluster/step_plan.h"
+#include "kernels/kernels.h"
+#include "kvshard/kv_policy.h"
+#include "kvshard/kv_pool.h"
+#include "worker/simulation_share_impl.h"
+
+enum { N_CANDIDATES = 64, SLOT = 0 };
+
+/* As in worker/logits.c. */
+enum { SUMMARY_BYTES = 12, CANDIDATE_BYTES = 8, BLOCK_BYTES = 12 };
+
+struct simulation {
+    struct comm *comm;
+    const struct simulation_setup *setup;
+    struct shard_map map;
+    struct simulation_share share;
+    enum phase product; /* cached or not */
+    struct arena *memory;
+    struct kv_policy *policy;
+    struct step_channel *channel;
+    int64_t *exact;    /* [hidden_size + 1] */
+    float *partial;    /* [hidden_size] */
+    uint32_t *message; /* [context] */
+    unsigned char *sent, *gathered;
+    size_t *gather_sizes;
+    uint64_t n_plans;
+    double owed; /* computed since the last exchange, and not yet waited for */
+    double exchanges[EXCHANGES], compute, select;
+};
+
+/* ---- time ---- */
+
+static double cost(const struct simulation *simulation, enum phase phase, int64_t units) {
+    return phase_seconds(&simulation->setup->costs, phase, units) / simulation->setup->speed;
+}
+
+static void compute(struct simulation *simulation, enum phase phase, int64_t units) {
+    simulation->owed += cost(simulation, phase, units);
+}
+
+static void compute_selection(struct simulation *simulation, enum phase phase, int64_t units) {
+    simulation->select += cost(simulation, phase, units);
+    compute(simulation, phase, units);
+}
+
+/* Lets the time pass that was computed for; the next exchange begins then. */
+static void settle(struct simulation *simulation) {
+    const int64_t nanoseconds = (int64_t)(simulation->owed * 1e9);
+    const struct timespec nap = {nanoseconds / 1000000000, nanoseconds % 1000000000};
+    nanosleep(&nap, NULL);
+    simulation->compute += simulation->owed;
+    simulation->owed = 0;
+}
+
+static double begin_exchange(struct simulation *simulation) {
+    settle(simulation);
+    return timer_seconds();
+}
+
+static void end_exchange(struct simulation *simulation, enum exchange_kind kind, double begin) {
+    simulation->exchanges[kind] += timer_seconds() - begin;
+}
+
+/* ---- a step ---- */
+
+static void sum(struct simulation *simulation, enum exchange_kind kind) {
+    const size_t hidden = (size_t)simulation->setup->hidden_size;
+    const double begin = begin_exchange(simulation);
+    if (simulation->setup->engine.numerics == NUMERICS_REPRODUCIBLE)
+        allreduce_sum_i64(simulation->comm, simulation->exact, hidden + 1);
+    else
+        allreduce_sum_f32(simulation->comm, simulation->partial, hidden);
+    end_exchange(simulation, kind, begin);
+    compute(simulation, PHASE_RESIDUAL, simulation->setup->hidden_size);
+}
+
+static void round_blocks(struct simulation *simulation, int64_t n_blocks) {
+    if (simulation->setup->engine.numerics == NUMERICS_REPRODUCIBLE)
+        compute(simulation, PHASE_EXACT, n_blocks * simulation->setup->hidden_size);
+}
+
+/* Attention and what the policy does before and after it. */
+static void attend(struct simulation *simulation, enum kv_attention action, int64_t n_cached) {
+    const struct simulation_share *share = &simulation->share;
+    const int64_t budget = smaller_i64(simulation->setup->engine.budget, n_cached);
+    const int64_t n_resident = kv_policy_evicts(simulation->policy) ? budget : n_cached;
+    const bool set = action & KV_ATTEND_SET;
+    if (action & KV_CHOOSE)
+        compute_selection(simulation, PHASE_CHOOSE, n_resident / KV_PAGE_TOKENS * share->n_kv_heads);
+    compute(simulation, set ? PHASE_ATTEND_SET : PHASE_ATTEND,
+            (set ? budget : n_resident) * share->n_kv_heads);
+    if (action & KV_RANK) compute_selection(simulation, PHASE_RANK, n_resident * share->n_heads);
+}
+
+static void begin_agreement(struct simulation *simulation, size_t words) {
+    compute_selection(simulation, PHASE_PROPOSE, (int64_t)words);
+    const double begin = begin_exchange(simulation);
+    allreduce_min_u32_begin(simulation->comm, simulation->message, words);
+    end_exchange(simulation, EXCHANGE_AGREEMENT, begin);
+}
+
+static void finish_agreement(struct simulation *simulation, size_t words) {
+    const double begin = begin_exchange(simulation);
+    allreduce_min_u32_finish(simulation->comm);
+    end_exchange(simulation, EXCHANGE_AGREEMENT, begin);
+    compute_selection(simulation, PHASE_TAKE, (int64_t)words);
+}
+
+/* As run_layer of worker/step.c. */
+static void run_layer(struct simulation *simulation, int32_t layer, int64_t n_cached) {
+    const struct simulation_setup *setup = simulation->setup;
+    const struct simulation_share *share = &simulation->share;
+    const enum kv_attention action = kv_policy_layer(simulation->policy, SLOT, layer, n_cached);
+    const size_t words =
+        action & KV_AGREE ? kv_policy_message_words(simulation->policy, SLOT, layer, n_cached) : 0;
+
+    compute(simulation, PHASE_NORM, setup->hidden_size);
+    compute(simulation, simulation->product, share->qkv_bytes);
+    compute(simulation, PHASE_HEADS, share->n_heads + share->n_kv_heads);
+    attend(simulation, action, n_cached);
+    if (words > 0) begin_agreement(simulation, words);
+
+    compute(simulation, simulation->product, share->o_bytes);
+    round_blocks(simulation, share->o_blocks);
+    sum(simulation, EXCHANGE_ATTENTION);
+
+    compute(simulation, PHASE_NORM, setup->hidden_size);
+    compute(simulation, simulation->product, share->gate_up_bytes);
+    compute(simulation, PHASE_GATE, share->mlp_columns);
+    compute(simulation, simulation->product, share->down_bytes);
+    round_blocks(simulation, share->mlp_blocks);
+    sum(simulation, EXCHANGE_MLP);
+
+    if (words > 0) finish_agreement(simulation, words);
+}
+
+static size_t summary_bytes(const struct simulation *simulation, int rank) {
+    const int64_t n_blocks =
+        simulation_blocks(shard_map_vocab(&simulation->map, rank), simulation->map.vocab_block);
+    return SUMMARY_BYTES + N_CANDIDATES * CANDIDATE_BYTES + (size_t)n_blocks * BLOCK_BYTES;
+}
+
+static void gather_candidates(struct simulation *simulation) {
+    const struct simulation_share *share = &simulation->share;
+    compute(simulation, PHASE_NORM, simulation->setup->hidden_size);
+    compute(simulation, simulation->product, share->output_bytes);
+    compute(simulation, PHASE_LOGITS, share->vocab_rows);
+    const double begin = begin_exchange(simulation);
+    comm_gather(simulation->comm, simulation->sent, simulation->gather_sizes, simulation->gathered);
+    end_exchange(simulation, EXCHANGE_CANDIDATES, begin);
+}
+
+static enum status exchange_plan(struct simulation *simulation, int64_t position) {
+    const struct step_span span = {.slot = SLOT,
+                                   .first_position = position,
+                                   .phase = SPAN_DECODE,
+                                   .n_tokens = 1,
+                                   .tokens = (const int32_t[]){0},
+                                   .n_logits_rows = 1,
+                                   .inverse_temperature = 1};
+    const struct step_plan plan = {.number = simulation->n_plans++,
+                                   .kind = STEP_COMPUTE,
+                                   .n_candidates = N_CANDIDATES,
+                                   .n_spans = 1,
+                                   .spans = &span};
+    if (comm_rank(simulation->comm) == 0) return step_plan_send(simulation->channel, &plan);
+    const struct step_plan *received;
+    return step_plan_receive(simulation->channel, &received);
+}
+
+static enum status step(struct simulation *simulation, int64_t position) {
+    const double begin = begin_exchange(simulation);
+    TRY(exchange_plan(simulation, position));
+    end_exchange(simulation, EXCHANGE_PLAN, begin);
+    for (int32_t layer = 0; layer < simulation->setup->n_layers; layer++)
+        run_layer(simulation, layer, position + 1);
+    gather_candidates(simulation);
+    settle(simulation);
+    return STATUS_OK;
+}
+
+/* ---- a run ---- */
+
+static enum status check(const struct simulation_setup *setup) {
+    static const char *const known[] = {"full", "lessismore", "tidal", "quest", "raas", "streaming"};
+    if (!launcher_simulates())
+        return FAIL(STATUS_BAD_INPUT,
+                    "simulate needs the simulated MPI of the smpi preset, started by smpirun "
+                    "(docs/scaling.md)");
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if (strcmp(setup->engine.policy, known[i]) == 0) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT, "--policy %s: no costs were measured for what it does beside attention",
+                setup->engine.policy);
+}
+
+static enum status create_policy(struct simulation *simulation) {
+    const struct simulation_setup *setup = simulation->setup;
+    const struct engine_config *engine = &setup->engine;
+    const struct kv_policy_config config = {
+        .name = engine->policy,
+        .budget = engine->budget,
+        .recent_ratio = engine->recent_ratio,
+        .n_sinks = engine->n_sinks,
+        .n_select_layers = engine->n_select_layers,
+        .select_layers = engine->select_layers,
+        .dense_below = engine->dense_below,
+        .options = engine->policy_options,
+        .n_slots = 1,
+        .n_layers = setup->n_layers,
+        .n_heads_global = setup->dims.n_heads,
+        .n_heads_local = simulation->share.n_heads,
+        .first_head = (int32_t)shard_map_heads(&simulation->map, comm_rank(simulation->comm)).begin,
+        .n_kv_heads_local = simulation->share.n_kv_heads,
+        .head_dim = setup->dims.head_dim,
+        .context_length = engine->context_length,
+        .n_threads = 1,
+        .kernels = kernels_at_level(0),
+    };
+    return kv_policy_create(&config, &simulation->policy);
+}
+
+static enum status take_memory(struct simulation *simulation) {
+    const int n_ranks = comm_size(simulation->comm);
+    const size_t hidden = (size_t)simulation->setup->hidden_size;
+    size_t bytes = 0;
+    TRY(ARENA_TAKE(simulation->memory, (size_t)n_ranks, &simulation->gather_sizes));
+    for (int rank = 0; rank < n_ranks; rank++)
+        bytes += simulation->gather_sizes[rank] = summary_bytes(simulation, rank);
+    const bool first = comm_rank(simulation->comm) == 0;
+    TRY(ARENA_TAKE(simulation->memory, first ? bytes : 0, &simulation->gathered));
+    TRY(ARENA_TAKE(simulation->memory, bytes, &simulation->sent));
+    TRY(ARENA_TAKE(simulation->memory, hidden, &simulation->partial));
+    TRY(ARENA_TAKE(simulation->memory, (size_t)simulation->setup->engine.context_length,
+                   &simulation->message));
+    return ARENA_TAKE(simulation->memory, hidden + 1, &simulation->exact);
+}
+
+static enum status set_up(struct simulation *simulation) {
+    const struct simulation_setup *setup = simulation->setup;
+    struct comm *comm = simulation->comm;
+    TRY(comm_agree(comm, shard_map_create(&setup->dims, comm_size(comm), &simulation->map)));
+    simulation->share = simulation_share(setup, &simulation->map, comm_rank(comm));
+    const bool cached = simulation_weight_bytes(setup, &simulation->share) <= setup->costs.cached_bytes;
+    simulation->product = cached ? PHASE_PRODUCT_CACHED : PHASE_PRODUCT;
+    TRY(comm_agree(comm, create_policy(simulation)));
+    TRY(comm_agree(comm, take_memory(simulation)));
+    const struct step_limits limits = {.max_slots = 1,
+                                       .max_tokens = 1,
+                                       .vocab_size = (int32_t)setup->dims.vocab_size,
+                                       .context_length = setup->engine.context_length};
+    TRY(comm_agree(comm, step_channel_create(comm, limits, &simulation->channel)));
+    const struct allreduce_config allreduce = {.choice = setup->engine.allreduce};
+    return allreduce_set_up(comm, &allreduce);
+}
+
+static void forget_times(struct simulation *simulation) {
+    memset(simulation->exchanges, 0, sizeof simulation->exchanges);
+    simulation->compute = simulation->select = 0;
+}
+
+/* Of all ranks, on rank 0. */
+static enum status compare_ranks(struct simulation *simulation, struct simulation_result *result) {
+    const int n_ranks = comm_size(simulation->comm);
+    double *all;
+    TRY(ARENA_TAKE(simulation->memory, (size_t)n_ranks, &all));
+    for (int rank = 0; rank < n_ranks; rank++) {
+        const struct simulation_share share = simulation_share(simulation->setup, &simulation->map, rank);
+        simulation->gather_sizes[rank] = sizeof *all;
+        result->weight_bytes_most =
+            larger_i64(result->weight_bytes_most, simulation_weight_bytes(simulation->setup, &share));
+    }
+    comm_gather(simulation->comm, &simulation->compute, simulation->gather_sizes, all);
+    for (int rank = 0; rank < n_ranks; rank++) {
+        result->compute_mean += all[rank] / n_ranks;
+        result->compute_most = all[rank] > result->compute_most ? all[rank] : result->compute_most;
+    }
+    return STATUS_OK;
+}
+
+static void divide_by_steps(struct simulation_result *result, double n_steps) {
+    double *const seconds[] = {&result->step, &result->compute, &result->select, &result->compute_most,
+                               &result->compute_mean};
+    for (size_t i = 0; i < sizeof seconds / sizeof *seconds; i++)
+        *seconds[i] /= n_steps;
+    for (int kind = 0; kind < EXCHANGES; kind++)
+        result->exchanges[kind] /= n_steps;
+}
+
+static enum status run_steps(struct simulation *simulation, struct simulation_result *result_out) {
+    const struct simulation_setup *setup = simulation->setup;
+    TRY(step(simulation, setup->depth));
+    forget_times(simulation);
+    const double begin = timer_seconds();
+    for (int32_t i = 0; i < setup->n_steps; i++)
+        TRY(step(simulation, setup->depth + 1 + i));
+    struct simulation_result result = {
+        .step = timer_seconds() - begin, .compute = simulation->compute, .select = simulation->select};
+    memcpy(result.exchanges, simulation->exchanges, sizeof result.exchanges);
+    TRY(compare_ranks(simulation, &result));
+    divide_by_steps(&result, setup->n_steps);
+    *result_out = result;
+    return STATUS_OK;
+}
+
+static enum status run(struct simulation *simulation, struct simulation_result *result_out) {
+    TRY(set_up(simulation));
+    return run_steps(simulation, result_out);
+}
+
+static enum status run_setup(struct comm *comm, const struct simulation_setup *setup,
+                             struct simulation_result *result_out) {
+    struct simulation simulation = {.comm = comm, .setup = setup};
+    TRY(comm_agree(comm, arena_create("a simulation", &simulation.memory)));
+    const enum status status = run(&simulation, result_out);
+    step_channel_destroy(simulation.channel);
+    kv_policy_destroy(simulation.policy);
+    arena_destroy(simulation.memory);
+    return comm_agree(comm, status);
+}
+
+/* ---- rank 0 and the others ---- */
+
+static enum status order(void *self, const struct simulation_setup *setup,
+                         struct simulation_result *result_out) {
+    struct simulation_setup copy = *setup;
+    bool more = true;
+    TRY(check(setup));
+    comm_broadcast(self, &more, sizeof more);
+    comm_broadcast(self, &copy, sizeof copy);
+    return run_setup(self, &copy, result_out);
+}
+
+struct simulator simulation_open(struct comm *comm) {
+    return (struct simulator){.self = comm, .n_ranks = comm_size(comm), .run = order};
+}
+
+void simulation_stop(struct comm *comm) {
+    bool more = false;
+    comm_broadcast(comm, &more, sizeof more);
+}
+
+enum status simulation_serve(struct comm *comm) {
+    for (;;) {
+        bool more;
+        struct simulation_setup setup;
+        struct simulation_result unused;
+        comm_broadcast(comm, &more, sizeof more);
+        if (!more) return STATUS_OK;
+        comm_broadcast(comm, &setup, sizeof setup);
+        if (run_setup(comm, &setup, &unused) != STATUS_OK) continue; /* rank 0 failed as well, and says so */
+    }
+}
