@@ -30,6 +30,7 @@ struct start {
     int32_t n_engines; /* 0: nothing for the others to do … */
     bool simulates;    /* … but to simulate */
     int32_t verbosity;
+    double timeout_seconds; /* for a rank that is missing; 0: none */
 };
 
 /* What rank 0 holds from the first engine to the command's end; the others hold nothing. */
@@ -123,6 +124,7 @@ static enum status plan_start(enum status parsed, const struct config *config, s
                               int *lock_out) {
     TRY(parsed);
     start->verbosity = config->verbosity;
+    start->timeout_seconds = config->timeout;
     if (config->help || config->version) return STATUS_OK;
     start->simulates = config->command == COMMAND_SIMULATE;
     start->n_engines = command_engines(config);
@@ -155,6 +157,7 @@ static enum status run(struct comm *comm, enum status parsed, const struct confi
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);
     log_install(comm_rank(comm), start.verbosity);
+    if (start.n_engines > 0) TRY(comm_watch(comm, start.timeout_seconds));
     for (int32_t i = 0; i < start.n_engines; i++)
         TRY(run_with_model(comm, config, i));
     if (start.simulates) return comm_agree(comm, simulate(comm, config));

@@ -1,6 +1,7 @@
 #include "cluster/comm.h"
 
 #include <limits.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -13,6 +14,8 @@
 #include "base/timer.h"
 #include "cluster/allreduce_impl.h"
 #include "cluster/comm_impl.h"
+#include "cluster/leftovers.h"
+#include "cluster/watchdog.h"
 
 enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
 
@@ -26,8 +29,12 @@ static void flush_and_abort(int exit_status) {
     terminal_return();
     fflush(NULL);
     MPI_Initialized(&running);
-    if (running) MPI_Abort(MPI_COMM_WORLD, exit_status);
+    if (!running) return;
+    leftovers_remove();
+    MPI_Abort(MPI_COMM_WORLD, exit_status);
 }
+
+static const struct timespec watchdog_first = {.tv_sec = 1};
 
 /* The job's end for a failed CHECK, which knows no comm. */
 static void end_job(void) {
@@ -35,7 +42,7 @@ static void end_job(void) {
 }
 
 void comm_abort(struct comm *comm, int exit_status) {
-    (void)comm;
+    watchdog_farewell(comm->watchdog);
     flush_and_abort(exit_status);
     _Exit(exit_status); /* the standard lets MPI_Abort return */
 }
@@ -44,6 +51,8 @@ void comm_must(const struct comm *comm, int code, const char *call) {
     if (code == MPI_SUCCESS) return;
     char reason[MPI_MAX_ERROR_STRING] = "unknown error";
     int length;
+    /* Most of the time because another rank is gone: a watchdog knows which, and ends this one. */
+    if (comm->watchdog) nanosleep(&watchdog_first, NULL);
     MPI_Error_string(code, reason, &length);
     fprintf(stderr, "caucus: rank %d: %.*s failed: %s\n", comm->rank, (int)strcspn(call, "("), call, reason);
     flush_and_abort(1);
@@ -64,9 +73,15 @@ static enum status initialise_mpi(int *argc, char ***argv) {
      * (docs/sharding.md). Whoever sets it himself is left alone. */
     setenv("OMPI_MCA_btl_vader_eager_limit", "32768", 0);
 
+    /* SIGTERM is for the main thread, or the watchdog: MPI's threads are born without. */
+    sigset_t term, before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_BLOCK, &term, &before);
     int level = MPI_THREAD_SINGLE;
-    if (MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level) != MPI_SUCCESS)
-        return FAIL(STATUS_INTERNAL, "MPI_Init_thread failed");
+    const int code = MPI_Init_thread(argc, argv, MPI_THREAD_FUNNELED, &level);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    if (code != MPI_SUCCESS) return FAIL(STATUS_INTERNAL, "MPI_Init_thread failed");
     /* SimGrid's answer is less than what it can do. */
     if (level >= MPI_THREAD_FUNNELED || launcher_simulates()) return STATUS_OK;
     MPI_Finalize();
@@ -108,6 +123,8 @@ enum status comm_open(int *argc, char ***argv, struct comm **comm_out) {
     if (!comm) return FAIL(STATUS_NO_MEMORY, "out of memory for a communicator");
     *comm =
         (struct comm){.alone = !launcher_present(), .size = 1, .ranks_on_this_host = 1, .max_count = INT_MAX};
+    comm->heartbeat = &comm->own_heartbeat;
+    heartbeat_layer(comm->heartbeat, PLACE_NO_LAYER);
     enum status status;
     if (!comm->alone) {
         TRY_GOTO(initialise_mpi(argc, argv), free_comm);
@@ -128,6 +145,8 @@ free_comm:
 
 void comm_close(struct comm *comm) {
     if (!comm) return;
+    watchdog_close(comm->watchdog);
+    comm->watchdog = NULL;
     allreduce_tear_down(comm);
     if (!comm->alone) {
         COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
@@ -139,6 +158,16 @@ void comm_close(struct comm *comm) {
     free(comm->displacements);
     free(comm->counts);
     free(comm);
+}
+
+enum status comm_watch(struct comm *comm, double timeout_seconds) {
+    CHECK(!comm->watchdog);
+    if (comm->size == 1 || timeout_seconds == 0 || launcher_simulates()) return STATUS_OK;
+    return watchdog_open(comm, timeout_seconds, &comm->watchdog);
+}
+
+struct heartbeat *comm_heartbeat(const struct comm *comm) {
+    return comm->heartbeat;
 }
 
 int comm_rank(const struct comm *comm) {
@@ -161,15 +190,29 @@ void comm_alike_on_this_host(struct comm *comm, uint64_t key, int *n_out, int *p
 
 static void broadcast_from(struct comm *comm, int root, void *data, size_t size) {
     if (comm->size == 1) return;
+    const enum operation before = heartbeat_enter(comm->heartbeat, OPERATION_BROADCAST);
     for (char *at = data, *end = at + size; at < end;) {
         const int count = comm_chunk(comm, (size_t)(end - at));
         COMM_MUST(comm, MPI_Bcast(at, count, MPI_BYTE, root, comm->world));
         at += count;
     }
+    heartbeat_leave(comm->heartbeat, before);
 }
 
 void comm_broadcast(struct comm *comm, void *data, size_t size) {
     broadcast_from(comm, 0, data, size);
+}
+
+static void wait_patiently(struct comm *comm, MPI_Request *request) {
+    const double began = timer_seconds();
+    for (;;) {
+        int done;
+        COMM_MUST(comm, MPI_Test(request, &done, MPI_STATUS_IGNORE));
+        if (done) return;
+        const double waited = timer_seconds() - began;
+        if (waited > patient_spin_seconds)
+            nanosleep(waited > patient_doze_seconds ? &patient_long_nap : &patient_nap, NULL);
+    }
 }
 
 void comm_broadcast_patient(struct comm *comm, void *data, size_t size) {
@@ -179,23 +222,19 @@ void comm_broadcast_patient(struct comm *comm, void *data, size_t size) {
         comm_broadcast(comm, data, size);
         return;
     }
+    const enum operation before = heartbeat_enter(comm->heartbeat, OPERATION_PLAN);
     MPI_Request request;
     COMM_MUST(comm, MPI_Ibcast(data, comm_chunk(comm, size), MPI_BYTE, 0, comm->world, &request));
-    const double began = timer_seconds();
-    for (;;) {
-        int done;
-        COMM_MUST(comm, MPI_Test(&request, &done, MPI_STATUS_IGNORE));
-        if (done) return;
-        const double waited = timer_seconds() - began;
-        if (waited > patient_spin_seconds)
-            nanosleep(waited > patient_doze_seconds ? &patient_long_nap : &patient_nap, NULL);
-    }
+    wait_patiently(comm, &request);
+    heartbeat_leave(comm->heartbeat, before);
 }
 
 enum status comm_agree(struct comm *comm, enum status status) {
     if (comm->size == 1) return status;
     int lowest = status == STATUS_OK ? comm->size : comm->rank;
+    const enum operation before = heartbeat_enter(comm->heartbeat, OPERATION_AGREE);
     COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &lowest, 1, MPI_INT, MPI_MIN, comm->world));
+    heartbeat_leave(comm->heartbeat, before);
     if (lowest == comm->size) return STATUS_OK;
 
     struct {
@@ -262,12 +301,17 @@ void comm_gather(struct comm *comm, const void *data, const size_t *sizes, void 
     size_t total = 0;
     for (int rank = 0; rank < comm->size; rank++)
         CHECK(!__builtin_add_overflow(total, sizes[rank], &total));
+    const enum operation before = heartbeat_enter(comm->heartbeat, OPERATION_GATHER);
     if (comm->size > 1 && total <= comm->max_count)
         gather_at_once(comm, data, sizes, gathered);
     else if (total > 0)
         gather_by_rank(comm, data, sizes, gathered);
+    heartbeat_leave(comm->heartbeat, before);
 }
 
 void comm_barrier(struct comm *comm) {
-    if (!comm->alone) COMM_MUST(comm, MPI_Barrier(comm->world));
+    if (comm->alone) return;
+    const enum operation before = heartbeat_enter(comm->heartbeat, OPERATION_BARRIER);
+    COMM_MUST(comm, MPI_Barrier(comm->world));
+    heartbeat_leave(comm->heartbeat, before);
 }

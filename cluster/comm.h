@@ -15,6 +15,7 @@
 #include "base/status.h"
 
 struct comm;
+struct heartbeat;
 
 /* Initialises MPI (once per process) and duplicates MPI_COMM_WORLD. From then until comm_close a failed
  * CHECK ends the whole job. Works without mpirun too, as one rank. */
@@ -25,6 +26,14 @@ void comm_close(struct comm *comm); /* and finalises MPI; NULL is allowed */
 int comm_rank(const struct comm *comm);
 int comm_size(const struct comm *comm);
 int comm_ranks_on_this_host(const struct comm *comm);
+
+/* From here on a rank that is missing for so many seconds, at least 1, is named, and the job ended
+ * (cluster/watchdog.h). 0, one rank alone and a simulator: nothing happens. Once a comm. */
+NODISCARD enum status comm_watch(struct comm *comm, double timeout_seconds);
+
+/* Local. Where this rank notes what it does (cluster/heartbeat.h); collectives note themselves. Not to be kept:
+ * comm_watch moves it. */
+struct heartbeat *comm_heartbeat(const struct comm *comm);
 
 /* Local. Flushes all streams and ends the whole job with this exit status. Does not return. */
 _Noreturn void comm_abort(struct comm *comm, int exit_status);

@@ -11,10 +11,12 @@
 #include <stdint.h>
 
 #include "cluster/comm.h"
+#include "cluster/heartbeat.h"
 #include "cluster/hosts_impl.h"
 
-struct shared_window;
 struct leaders;
+struct shared_window;
+struct watchdog;
 
 /* Messages are told apart by size where the fastest way to sum them is chosen. */
 enum { ALLREDUCE_SIZE_CLASSES = 4 };
@@ -29,6 +31,10 @@ struct comm {
     size_t max_count;   /* elements of one MPI call: INT_MAX; tests lower it to see chunks */
     int *counts;        /* [size] for comm_gather */
     int *displacements; /* [size] likewise */
+
+    struct heartbeat *heartbeat; /* own_heartbeat, or where a watchdog has it seen */
+    struct heartbeat own_heartbeat;
+    struct watchdog *watchdog; /* NULL: none */
 
     /* Of all-reduces (cluster/allreduce.c). Not set up: all zero, and MPI carries everything. */
     struct hosts hosts;

@@ -7,6 +7,7 @@
 #include "base/bytes.h"
 #include "base/check.h"
 #include "cluster/comm.h"
+#include "cluster/heartbeat.h"
 #include "cluster/wire_impl.h"
 
 /* Every plan begins with one packet of fixed size, which holds the whole of a decode step of about 30
@@ -82,7 +83,7 @@ static enum status follow(struct step_channel *channel, const struct step_plan *
                     "step plan %" PRIu64 ": row %d of logits is wanted, but the last step had %d",
                     plan->number, plan->logits_row, channel->n_rows);
     if (plan->kind == STEP_COMPUTE) channel->n_rows = step_plan_rows(plan);
-    channel->next_number++;
+    heartbeat_step(comm_heartbeat(channel->comm), channel->next_number++);
     return STATUS_OK;
 }
 

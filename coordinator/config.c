@@ -96,6 +96,9 @@ static enum status check_together(const struct config *config) {
     if (config->max_tokens == 0)
         return FAIL(STATUS_BAD_INPUT,
                     "--max-tokens 0 leaves nothing to do; -1 goes on until the context is full");
+    if (config->timeout > 0 && config->timeout < 1)
+        return FAIL(STATUS_BAD_INPUT, "--timeout %g is too short; it must be 0 (none) or from 1 second",
+                    config->timeout);
     if (config->prompts.n > 0 && config->prompt_file)
         return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
     if (config->interactive && (config->prompts.n > 0 || config->prompt_file))

@@ -58,6 +58,7 @@ struct config {
     enum numerics numerics; /* reproducible, fast */
     enum allreduce_choice allreduce;
     enum binding_choice bind;
+    double timeout;         /* seconds without a sign of a rank, or of its progress; 0: for ever */
     enum dtype weights;     /* to quantise to while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_type;     /* f32, f16, bf16, Q8_0 */
     int64_t context;        /* 0: the model's */

@@ -45,6 +45,7 @@ enum status fill_kv_cache(struct kv_cache *cache, const struct fill_shape *shape
                 kv_cache_append(cache, fill->slot, layer, head, token,
                                 row_at(table, stream, 2 * (uint64_t)token),
                                 row_at(table, stream, 2 * (uint64_t)token + 1));
+            if (shape->heartbeat) heartbeat_count(shape->heartbeat);
         }
     }
     free(table);

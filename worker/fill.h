@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "cluster/heartbeat.h"
 #include "cluster/step_plan.h"
 #include "kvshard/kv_cache.h"
 
@@ -20,6 +21,7 @@ struct fill_shape {
     int32_t first_kv_head; /* global number of local KV head 0 */
     int32_t n_kv_heads_local;
     int32_t head_dim;
+    struct heartbeat *heartbeat; /* counts heads; NULL: nobody watches */
 };
 
 /* Tokens 0 to n_tokens - 1 of the slot, which were reserved. */

@@ -2,6 +2,7 @@
 #include <stdlib.h>
 
 #include "base/process_memory.h"
+#include "cluster/heartbeat.h"
 #include "worker/fill.h"
 #include "worker/traffic.h"
 #include "worker/worker_impl.h"
@@ -12,7 +13,9 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
         .first_kv_head = worker->shard->first_kv_head,
         .n_kv_heads_local = worker->shard->n_kv_heads,
         .head_dim = worker->shard->spec->head_dim,
+        .heartbeat = comm_heartbeat(worker->comm),
     };
+    const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_FILL);
     kv_cache_free_slot(worker->cache, fill->slot);
     kv_policy_rewind(worker->policy, fill->slot, 0);
     worker->slot_tokens[fill->slot] = 0;
@@ -21,6 +24,7 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
     TRY(fill_kv_cache(worker->cache, &shape, fill));
     probe_append_filled(worker->probe, worker->cache, fill->slot, fill->n_tokens);
     worker->slot_tokens[fill->slot] = fill->n_tokens;
+    heartbeat_leave(comm_heartbeat(worker->comm), before);
     return STATUS_OK;
 }
 
@@ -46,7 +50,9 @@ enum status measure_read(struct worker *worker, double *bytes_per_second_out) {
     struct memory_region *matrices = calloc((size_t)n + 1, sizeof *matrices);
     if (!matrices) return FAIL(STATUS_NO_MEMORY, "out of memory for a list of %lld matrices", (long long)n);
     traffic_matrices(worker->shard, matrices);
+    const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_MEASURE);
     const enum status status = memory_read_measure(worker->comm, matrices, n, bytes_per_second_out);
+    heartbeat_leave(comm_heartbeat(worker->comm), before);
     free(matrices);
     return status;
 }

@@ -173,14 +173,16 @@ static void take_ownership(struct model_shard *shard, int rank) {
 
 enum status model_shard_load(const struct model_file *file, const struct shard_map *map, int rank,
                              enum dtype wanted, const struct kernels *kernels,
-                             struct model_shard **shard_out) {
+                             struct heartbeat *heartbeat, struct model_shard **shard_out) {
     struct model_shard *shard = calloc(1, sizeof *shard);
     if (!shard) return FAIL(STATUS_NO_MEMORY, "out of memory for the model's tables");
     *shard =
         (struct model_shard){.file = file, .spec = model_file_spec(file), .map = *map, .kernels = kernels};
     take_ownership(shard, rank);
 
-    struct loader loader = {.shard = shard, .wanted = wanted, .reader = {.file = file, .kernels = kernels}};
+    struct loader loader = {.shard = shard,
+                            .wanted = wanted,
+                            .reader = {.file = file, .kernels = kernels, .heartbeat = heartbeat}};
     progress_begin(&loader.reader.progress, "loading", expected_bytes(shard), rank == 0);
     enum status status = arena_create("the model's weights", &shard->memory);
     if (status == STATUS_OK) {

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "cluster/heartbeat.h"
 #include "cluster/shard_map.h"
 #include "kernels/kernels.h"
 #include "modelfile/model_file.h"
@@ -61,10 +62,11 @@ struct model_shard {
     uint64_t bytes_read;
 };
 
-/* `file` must outlive the shard. `wanted`: the type of the matrices, as in modelfile/held_dtype.h. */
+/* `file` must outlive the shard. `wanted`: the type of the matrices, as in
+ * modelfile/held_dtype.h. `heartbeat` counts what is read. */
 NODISCARD enum status model_shard_load(const struct model_file *file, const struct shard_map *map, int rank,
                                        enum dtype wanted, const struct kernels *kernels,
-                                       struct model_shard **shard_out);
+                                       struct heartbeat *heartbeat, struct model_shard **shard_out);
 void model_shard_destroy(struct model_shard *shard); /* NULL is allowed */
 
 /* x [hidden_size]: the embedding of one token. `scratch` has room for one row in the file's dtype. */

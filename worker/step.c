@@ -6,8 +6,14 @@
 #include "base/numbers.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
+#include "cluster/heartbeat.h"
 #include "worker/threads.h"
 #include "worker/worker_impl.h"
+
+/* For the watchdogs. */
+static void now_at(const struct worker *worker, enum operation operation) {
+    (void)heartbeat_enter(comm_heartbeat(worker->comm), operation);
+}
 
 /* The new tokens' places in the cache; what the policy forgets makes room first. */
 static enum status admit_span(struct worker *worker, const struct step_span *span) {
@@ -141,12 +147,15 @@ static void take_agreed(struct worker *worker, int32_t layer) {
 /* Its end is at the layer's end: what lies between, attention's output to the MLP, overlaps with it. */
 static void begin_agreement(struct worker *worker, size_t message_words) {
     const double begin = timer_seconds();
+    now_at(worker, OPERATION_SELECTION);
     allreduce_min_u32_begin(worker->comm, worker->selection.messages, message_words);
+    now_at(worker, OPERATION_ATTENTION);
     worker->result.times.agree += timer_seconds() - begin;
 }
 
 static void finish_agreement(struct worker *worker, int32_t layer) {
     const double begin = timer_seconds();
+    now_at(worker, OPERATION_SELECTION);
     allreduce_min_u32_finish(worker->comm);
     const double agreed = timer_seconds();
     take_agreed(worker, layer);
@@ -167,6 +176,8 @@ static enum status run_layer(struct worker *worker, int32_t layer_index) {
     struct activations *act = &worker->act;
     const int32_t n_rows = worker->batch.n_rows;
 
+    heartbeat_layer(comm_heartbeat(worker->comm), layer_index);
+    now_at(worker, OPERATION_ATTENTION);
     norm_rows(worker, layer->attention_norm);
     project_heads(worker, layer_index);
     const size_t message_words = lay_out_messages(worker, layer_index);
@@ -187,12 +198,15 @@ static enum status run_layer(struct worker *worker, int32_t layer_index) {
 
     residual_begin(worker->residual, n_rows);
     residual_add_product(worker->residual, &layer->o, worker->shard->map.head_block, act->attended);
+    now_at(worker, OPERATION_ATTENTION_SUM);
     residual_finish(worker->residual, act->x);
     add_output_bias(worker, layer->o_bias);
 
+    now_at(worker, OPERATION_MLP);
     norm_rows(worker, layer->mlp_norm);
     residual_begin(worker->residual, n_rows);
     mlp_run(worker->mlp, layer, act->normed, n_rows, worker->residual);
+    now_at(worker, OPERATION_MLP_SUM);
     residual_finish(worker->residual, act->x);
 
     if (message_words > 0) finish_agreement(worker, layer_index);
@@ -215,6 +229,7 @@ static int64_t attended_tokens(const struct worker *worker) {
 
 enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     const double begin = timer_seconds();
+    const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_STEP);
     worker->result = (struct step_result){0};
     batch_fill(&worker->batch, plan, worker->sliding_window > 0 ? 1 : BATCH_BLOCK_ROWS);
     linear_step(worker->linear, worker->batch.in_prompt);
@@ -224,6 +239,8 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
         TRY(embed(worker));
         for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++)
             TRY(run_layer(worker, layer));
+        heartbeat_layer(comm_heartbeat(worker->comm), PLACE_NO_LAYER);
+        now_at(worker, OPERATION_LOGITS);
         logits_compute(worker->logits, &worker->batch, worker->act.x, plan->n_candidates, &worker->result);
         worker->result.attended_tokens = attended_tokens(worker);
     }
@@ -231,5 +248,6 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     times->sync = residual_take_sync_seconds(worker->residual);
     times->select += times->agree + attention_take_propose_seconds(worker->attention);
     times->compute = timer_seconds() - begin - times->sync - times->select;
+    heartbeat_leave(comm_heartbeat(worker->comm), before);
     return STATUS_OK;
 }

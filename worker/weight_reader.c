@@ -110,6 +110,7 @@ static void note_failure(struct part *part, enum status status) {
 /* The main thread shows how far all have come. */
 static void count_read(struct weight_reader *reader, size_t bytes) {
     const uint64_t done = __atomic_add_fetch(&reader->bytes_read, bytes, __ATOMIC_RELAXED);
+    heartbeat_count(reader->heartbeat);
     if (omp_get_thread_num() == 0) progress_update(&reader->progress, done);
 }
 

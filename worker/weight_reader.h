@@ -12,6 +12,7 @@
 
 #include "base/progress.h"
 #include "base/status.h"
+#include "cluster/heartbeat.h"
 #include "cluster/shard_map.h"
 #include "kernels/kernels.h"
 #include "modelfile/model_file.h"
@@ -21,6 +22,7 @@ struct weight_reader {
     const struct kernels *kernels;
     uint64_t bytes_read;
     struct progress progress;
+    struct heartbeat *heartbeat; /* counts slices */
 };
 
 /* Bytes of so many rows and these columns of a tensor as `dtype`, as kernels want them. */

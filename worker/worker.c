@@ -10,6 +10,7 @@
 #include "base/timer.h"
 #include "cluster/allreduce.h"
 #include "cluster/binding.h"
+#include "cluster/heartbeat.h"
 #include "cluster/topology.h"
 #include "worker/memory_read.h"
 #include "worker/worker_impl.h"
@@ -117,8 +118,11 @@ static enum status bind_threads(struct worker *worker, int32_t n_threads) {
 
 static enum status load_shard(struct worker *worker, const struct shard_map *map) {
     const double begin = timer_seconds();
+    const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_LOAD);
     TRY(comm_agree(worker->comm, model_shard_load(worker->file, map, comm_rank(worker->comm),
-                                                  worker->config.weights, worker->kernels, &worker->shard)));
+                                                  worker->config.weights, worker->kernels,
+                                                  comm_heartbeat(worker->comm), &worker->shard)));
+    heartbeat_leave(comm_heartbeat(worker->comm), before);
     const struct model_shard *shard = worker->shard;
     log_rank(1, "read %.1f MB in %.2f s: heads %d-%d, KV heads %d-%d, %lld MLP columns, %lld vocabulary rows",
              (double)shard->bytes_read / 1e6, timer_seconds() - begin, shard->first_head,
@@ -342,7 +346,9 @@ enum status worker_create(struct comm *comm, const struct engine_config *config,
     if (status == STATUS_OK) {
         worker->comm = comm;
         worker->config = *config;
+        const enum operation before = heartbeat_enter(comm_heartbeat(comm), OPERATION_SET_UP);
         status = set_up(worker);
+        heartbeat_leave(comm_heartbeat(comm), before);
     }
     if (status != STATUS_OK) {
         worker_destroy(worker);

@@ -1,0 +1,381 @@
+#include "cluster/watchdog.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/terminal.h"
+#include "base/timer.h"
+#include "cluster/leftovers.h"
+#include "cluster/watchdog_impl.h"
+
+/* How often a watchdog beats and looks: often enough that a place is fresh, seldom enough to cost nothing. */
+static const double beats_per_timeout = 40, shortest_period = 0.02, longest_period = 0.2;
+
+/* Between SIGTERM and SIGKILL mpirun leaves a second. All ranks beat fast then, and the one that is silent is
+ * the one for which the others are ended. */
+static const double silence_after_term = 0.45, patience_after_term = 0.7;
+
+/* For the rank whose turn it is to speak; then the next one does. */
+static const double speaker_seconds = 1.5;
+
+struct watchdog {
+    struct watchdog_peers peers;
+    double timeout;
+    double period;
+    pthread_t thread;
+    sigset_t signals;  /* of the main thread before */
+    int wake;          /* an eventfd: look again, or … */
+    _Atomic bool stop; /* … end */
+    int terminated;    /* a signalfd: SIGTERM */
+
+    /* The thread's. */
+    uint64_t sequence; /* of the messages sent */
+    double looked_at;  /* when it last went round */
+    double term_at;    /* when SIGTERM came; 0: it has not */
+    double fault_at;   /* when a fault was first seen; 0: none */
+    bool warned;
+};
+
+/* ---- beats ---- */
+
+static struct heartbeat *own_heartbeat(const struct watchdog *watchdog) {
+    return watchdog->peers.peers[watchdog->peers.comm->rank].shared;
+}
+
+/* A rank of this host whose end the others cannot see. */
+static int lost_here(const struct watchdog *watchdog) {
+    for (int rank = 0; rank < watchdog->peers.comm->size; rank++)
+        if (watchdog->peers.watched[rank].ended && watchdog->peers.peers[rank].shared) return rank;
+    return WATCHDOG_NOBODY;
+}
+
+static void send_beats(struct watchdog *watchdog) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    const struct heartbeat *own = own_heartbeat(watchdog);
+    if (peers->socket < 0) return;
+    unsigned char data[WATCHDOG_MESSAGE_BYTES];
+    const struct watchdog_message message = {
+        .rank = peers->comm->rank,
+        .sequence = ++watchdog->sequence,
+        .place = atomic_load(&own->place),
+        .progress = atomic_load(&own->progress),
+        .lost = lost_here(watchdog),
+        .ending = atomic_load(&own->ending) != 0,
+    };
+    watchdog_message_write(&peers->job, &message, data);
+    for (int rank = 0; rank < peers->comm->size; rank++)
+        for (int i = 0; i < peers->peers[rank].n_addresses; i++)
+            (void)!sendto(peers->socket, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL,
+                          (const struct sockaddr *)(const void *)&peers->peers[rank].addresses[i],
+                          sizeof peers->peers[rank].addresses[i]);
+}
+
+static void note_progress(struct watchdog_peer *peer, struct watched *watched, uint64_t place,
+                          uint64_t progress, double now) {
+    watched->place = place;
+    watched->heard = true;
+    if (peer->progress == progress) return;
+    peer->progress = progress;
+    peer->progress_at = now;
+}
+
+static void take_message(struct watchdog *watchdog, const struct watchdog_message *message,
+                         const struct sockaddr_in *from, double now) {
+    struct watchdog_peer *peer = &watchdog->peers.peers[message->rank];
+    if (peer->shared || message->sequence <= peer->sequence) return;
+    peer->sequence = message->sequence;
+    peer->addresses[0] = *from;
+    peer->n_addresses = 1;
+    peer->ending = message->ending;
+    peer->beats_at = now;
+    note_progress(peer, &watchdog->peers.watched[message->rank], message->place, message->progress, now);
+    if (message->lost != WATCHDOG_NOBODY && message->lost != watchdog->peers.comm->rank &&
+        !watchdog->peers.peers[message->lost].shared)
+        watchdog->peers.watched[message->lost].ended = true;
+}
+
+static void receive_beats(struct watchdog *watchdog, double now) {
+    for (;;) {
+        unsigned char data[WATCHDOG_MESSAGE_BYTES + 1];
+        struct sockaddr_in from;
+        socklen_t from_size = sizeof from;
+        struct watchdog_message message;
+        const ssize_t size = recvfrom(watchdog->peers.socket, data, sizeof data, MSG_DONTWAIT,
+                                      (struct sockaddr *)(void *)&from, &from_size);
+        if (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EBADF) continue;
+        if (size < 0) return;
+        if (watchdog_message_read(&watchdog->peers.job, data, (size_t)size, &message))
+            take_message(watchdog, &message, &from, now);
+    }
+}
+
+static bool process_has_ended(const struct watchdog_peer *peer) {
+    struct pollfd polled = {.fd = peer->process, .events = POLLIN};
+    return peer->process >= 0 && poll(&polled, 1, 0) == 1;
+}
+
+static void look_at_host(struct watchdog *watchdog, double now) {
+    for (int rank = 0; rank < watchdog->peers.comm->size; rank++) {
+        struct watchdog_peer *peer = &watchdog->peers.peers[rank];
+        if (!peer->shared) continue;
+        const bool ended = process_has_ended(peer); /* before its last words are read */
+        const uint64_t beats = atomic_load(&peer->shared->beats);
+        if (beats != peer->beats) peer->beats_at = now;
+        peer->beats = beats;
+        peer->ending = atomic_load(&peer->shared->ending) != 0;
+        note_progress(peer, &watchdog->peers.watched[rank], atomic_load(&peer->shared->place),
+                      atomic_load(&peer->shared->progress), now);
+        watchdog->peers.watched[rank].ended |= ended && !peer->ending;
+    }
+}
+
+/* Who was away himself cannot say how long others were silent. */
+static void forgive(struct watchdog *watchdog, double now) {
+    for (int rank = 0; rank < watchdog->peers.comm->size; rank++)
+        watchdog->peers.peers[rank].beats_at = watchdog->peers.peers[rank].progress_at = now;
+}
+
+static void look_around(struct watchdog *watchdog, double now) {
+    const double away = now - watchdog->looked_at;
+    if (away > watchdog->timeout / 2 || away > 20 * watchdog->period) forgive(watchdog, now);
+    watchdog->looked_at = now;
+    atomic_fetch_add(&own_heartbeat(watchdog)->beats, 1);
+    if (watchdog->peers.socket >= 0) receive_beats(watchdog, now);
+    look_at_host(watchdog, now);
+    for (int rank = 0; rank < watchdog->peers.comm->size; rank++) {
+        watchdog->peers.watched[rank].silent_seconds = now - watchdog->peers.peers[rank].beats_at;
+        watchdog->peers.watched[rank].still_seconds = now - watchdog->peers.peers[rank].progress_at;
+    }
+    send_beats(watchdog);
+}
+
+/* ---- the end ---- */
+
+static void take_leave(struct watchdog *watchdog) {
+    leftovers_remove();
+    atomic_store(&own_heartbeat(watchdog)->ending, 1);
+    for (int i = 0; i < 3; i++) /* a datagram may get lost */
+        send_beats(watchdog);
+}
+
+/* No MPI call is allowed here, no lock that the main thread may hold, and no wait. mpirun ends what is left
+ * of the job when a rank leaves without MPI_Finalize and with a status that is not 0. */
+static _Noreturn void leave(struct watchdog *watchdog) {
+    take_leave(watchdog);
+    terminal_return();
+    if (ftrylockfile(stdout) == 0) fflush_unlocked(stdout);
+    _exit(WATCHDOG_EXIT_STATUS);
+}
+
+/* One write, so that it stays one line whatever others write. */
+static void say(const char *sentence) {
+    char line[WATCHDOG_SENTENCE_MAX + 16];
+    const int size = snprintf(line, sizeof line, "caucus: %s\n", sentence);
+    (void)!write(STDERR_FILENO, line, (size_t)size);
+}
+
+/* Nobody is missing: SIGTERM came from outside, and does what it always does. */
+static _Noreturn void end_by_signal(struct watchdog *watchdog) {
+    sigset_t term;
+    take_leave(watchdog);
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    pthread_sigmask(SIG_UNBLOCK, &term, NULL);
+    raise(SIGTERM);
+    _exit(128 + SIGTERM);
+}
+
+static bool somebody_is_ending(const struct watchdog *watchdog) {
+    for (int rank = 0; rank < watchdog->peers.comm->size; rank++)
+        if (rank != watchdog->peers.comm->rank && watchdog->peers.peers[rank].ending) return true;
+    return false;
+}
+
+static double patience(const struct watchdog *watchdog) {
+    return watchdog->term_at > 0 && silence_after_term < watchdog->timeout ? silence_after_term
+                                                                           : watchdog->timeout;
+}
+
+static void act(struct watchdog *watchdog, struct verdict verdict, double now) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    const int self = peers->comm->rank;
+    if (watchdog->fault_at == 0) watchdog->fault_at = now;
+    const bool my_turn = watchdog_speaker(peers->watched, peers->comm->size, patience(watchdog)) == self;
+    if (!my_turn && now - watchdog->fault_at < speaker_seconds) return;
+    char sentence[WATCHDOG_SENTENCE_MAX];
+    watchdog_sentence(peers->watched, verdict, self, sentence);
+    say(sentence);
+    leave(watchdog);
+}
+
+/* The others have been told, or end for a reason of their own: mpirun will end this rank, too. */
+static void follow(struct watchdog *watchdog, double now) {
+    if (watchdog->term_at > 0) end_by_signal(watchdog);
+    if (watchdog->fault_at == 0) watchdog->fault_at = now;
+    if (now - watchdog->fault_at > speaker_seconds) leave(watchdog);
+}
+
+static void judge(struct watchdog *watchdog, double now) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    const struct verdict verdict = watchdog_judge(peers->watched, peers->comm->size, patience(watchdog));
+    const bool missing = verdict.fault == FAULT_ENDED || verdict.fault == FAULT_SILENT;
+    const bool terminated = watchdog->term_at > 0;
+    if (somebody_is_ending(watchdog)) {
+        follow(watchdog, now);
+    } else if (missing || (!terminated && verdict.fault != FAULT_NONE)) {
+        act(watchdog, verdict, now);
+    } else {
+        watchdog->fault_at = 0;
+        if (terminated && now - watchdog->term_at > patience_after_term) end_by_signal(watchdog);
+    }
+}
+
+/* Said once, after the timeout: faults of these ranks will show in MPI alone. */
+static void warn_of_unheard(struct watchdog *watchdog, double now, double began) {
+    if (watchdog->warned || watchdog->peers.socket < 0 || now - began < watchdog->timeout) return;
+    watchdog->warned = true;
+    for (int rank = 0; rank < watchdog->peers.comm->size; rank++) {
+        if (watchdog->peers.watched[rank].heard) continue;
+        log_warn(
+            "no heartbeat of rank %d (host %s) comes through: is UDP blocked? Its faults will be noticed late",
+            rank, watchdog->peers.watched[rank].host);
+        return;
+    }
+}
+
+/* ---- the thread ---- */
+
+static void sleep_until_next(const struct watchdog *watchdog) {
+    struct pollfd polled[] = {{.fd = watchdog->wake, .events = POLLIN},
+                              {.fd = watchdog->terminated, .events = POLLIN}};
+    const double period = watchdog->term_at > 0 ? shortest_period : watchdog->period;
+    uint64_t count;
+    (void)!poll(polled, 2, (int)(period * 1000));
+    (void)!read(watchdog->wake, &count, sizeof count);
+}
+
+static void *run(void *argument) {
+    struct watchdog *watchdog = argument;
+    const double began = timer_seconds();
+    watchdog->looked_at = began;
+    forgive(watchdog, began);
+    while (!atomic_load(&watchdog->stop)) {
+        const double now = timer_seconds();
+        struct signalfd_siginfo signal;
+        look_around(watchdog, now);
+        if (read(watchdog->terminated, &signal, sizeof signal) > 0 && watchdog->term_at == 0)
+            watchdog->term_at = now;
+        judge(watchdog, now);
+        warn_of_unheard(watchdog, now, began);
+        sleep_until_next(watchdog);
+    }
+    return NULL;
+}
+
+static void wake_up(struct watchdog *watchdog) {
+    const uint64_t once = 1;
+    (void)!write(watchdog->wake, &once, sizeof once);
+}
+
+void watchdog_farewell(struct watchdog *watchdog) {
+    if (!watchdog) return;
+    struct heartbeat *own = own_heartbeat(watchdog);
+    const uint64_t beats = atomic_load(&own->beats);
+    atomic_store(&own->ending, 1);
+    wake_up(watchdog);
+    for (int tries = 0; tries < 100 && atomic_load(&own->beats) < beats + 2; tries++)
+        nanosleep(&(struct timespec){.tv_nsec = 2000000}, NULL);
+}
+
+/* ---- its life ---- */
+
+/* SIGTERM comes to the thread that can wait for it: no other thread may take it. Those of MPI were started
+ * with it blocked (comm_open). */
+static enum status take_signals(struct watchdog *watchdog) {
+    sigset_t term;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    watchdog->terminated = signalfd(-1, &term, SFD_CLOEXEC | SFD_NONBLOCK);
+    watchdog->wake = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (watchdog->terminated < 0 || watchdog->wake < 0)
+        return FAIL(STATUS_IO, "cannot watch for signals: %s", strerror(errno));
+    pthread_sigmask(SIG_BLOCK, &term, &watchdog->signals);
+    return STATUS_OK;
+}
+
+static void give_signals_back(struct watchdog *watchdog) {
+    if (watchdog->terminated >= 0) close(watchdog->terminated);
+    if (watchdog->wake >= 0) close(watchdog->wake);
+    pthread_sigmask(SIG_SETMASK, &watchdog->signals, NULL);
+}
+
+static enum status start(struct watchdog *watchdog) {
+    sigset_t all, before;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    const int error = pthread_create(&watchdog->thread, NULL, run, watchdog);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return error == 0 ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "cannot start the watchdog: %s", strerror(error));
+}
+
+static void end_thread(struct watchdog *watchdog) {
+    atomic_store(&watchdog->stop, true);
+    wake_up(watchdog);
+    pthread_join(watchdog->thread, NULL);
+}
+
+static double period_of(double timeout) {
+    const double period = timeout / beats_per_timeout;
+    if (period < shortest_period) return shortest_period;
+    return period < longest_period ? period : longest_period;
+}
+
+enum status watchdog_open(struct comm *comm, double timeout_seconds, struct watchdog **watchdog_out) {
+    CHECK(timeout_seconds >= 1);
+    struct watchdog *watchdog = calloc(1, sizeof *watchdog);
+    enum status status =
+        comm_agree(comm, watchdog ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for a watchdog"));
+    if (status != STATUS_OK) goto free_watchdog;
+    watchdog->timeout = timeout_seconds;
+    watchdog->period = period_of(timeout_seconds);
+    watchdog->wake = watchdog->terminated = -1;
+    pthread_sigmask(SIG_BLOCK, NULL, &watchdog->signals);
+    TRY_GOTO(watchdog_peers_create(comm, &watchdog->peers), free_watchdog);
+    TRY_GOTO(comm_agree(comm, take_signals(watchdog)), destroy_peers);
+    const enum status started = start(watchdog);
+    TRY_GOTO(comm_agree(comm, started), end_thread);
+    *watchdog_out = watchdog;
+    return STATUS_OK;
+
+end_thread:
+    if (started == STATUS_OK) end_thread(watchdog);
+destroy_peers:
+    give_signals_back(watchdog);
+    watchdog_peers_destroy(&watchdog->peers);
+free_watchdog:
+    free(watchdog);
+    return status;
+}
+
+/* No thread may look while another rank takes its own down: hence the barrier. */
+void watchdog_close(struct watchdog *watchdog) {
+    if (!watchdog) return;
+    comm_barrier(watchdog->peers.comm);
+    end_thread(watchdog);
+    give_signals_back(watchdog);
+    watchdog_peers_destroy(&watchdog->peers);
+    free(watchdog);
+}

@@ -1,0 +1,35 @@
+/* cluster/watchdog.h - finds out when a rank is missing, says so once, and ends the job.
+ *
+ * Every rank has a thread that never calls MPI, and so answers and acts while the main thread waits in a
+ * collective for somebody who will not come. Within a host these threads see each other's heartbeats in
+ * shared memory and notice at once when a process ends; hosts send each other small datagrams, several times
+ * within the timeout.
+ *
+ *   a process has ended            noticed at once on its host, else when mpirun ends the others (SIGTERM)
+ *   stopped, or out of reach       its watchdog is silent for the timeout
+ *   makes no progress              while it works on something of its own, for the timeout
+ *   all wait                       for the timeout, and no rank for what may take its time (KIND_ASIDE)
+ *
+ * The lowest living rank says which rank, host, step, layer and operation; then every rank ends with
+ * WATCHDOG_EXIT_STATUS, by itself, whether or not mpirun can be reached. Who was stopped itself (a debugger,
+ * a suspended job) does not hold the time against the others.
+ *
+ * Memory:  open allocates; afterwards nothing does.
+ * Threads: open, close and farewell on the main thread.
+ * Ranks:   open and close are collective. */
+#pragma once
+
+#include "base/status.h"
+#include "cluster/comm.h"
+
+enum { WATCHDOG_EXIT_STATUS = 1 };
+
+struct watchdog;
+
+/* `timeout_seconds` at least 1. The comm's heartbeat moves to where the others see it. */
+NODISCARD enum status watchdog_open(struct comm *comm, double timeout_seconds,
+                                    struct watchdog **watchdog_out);
+void watchdog_close(struct watchdog *watchdog); /* NULL is allowed */
+
+/* Local. This rank is about to end on purpose, and has said why: the others do not have to. */
+void watchdog_farewell(struct watchdog *watchdog); /* NULL is allowed */

@@ -1,0 +1,44 @@
+/* cluster/watchdog_impl.h - the inside of a watchdog.
+ *
+ * Memory:  see each.
+ * Threads: peers are made on the main thread; then they are the watchdog thread's.
+ * Ranks:   watchdog_peers_create and _destroy are collective. */
+#pragma once
+
+#include <mpi.h>
+#include <netinet/in.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "cluster/comm_impl.h"
+#include "cluster/heartbeat.h"
+#include "cluster/watchdog_judge_impl.h"
+#include "cluster/watchdog_message_impl.h"
+
+enum { WATCHDOG_ADDRESSES_MAX = 8 };
+
+/* Another rank. */
+struct watchdog_peer {
+    struct heartbeat *shared; /* on this host; NULL: elsewhere, and then … */
+    struct sockaddr_in addresses[WATCHDOG_ADDRESSES_MAX];
+    int n_addresses; /* … to be tried; the one that answers first stays */
+    int process;     /* a pidfd, readable once the process has ended; -1: none */
+    uint64_t sequence;
+    uint64_t beats, progress;     /* as last seen … */
+    double beats_at, progress_at; /* … and when they changed */
+    bool ending;
+};
+
+struct watchdog_peers {
+    struct comm *comm;
+    struct watchdog_job job;
+    MPI_Comm host;
+    MPI_Win window;              /* of the host's heartbeats */
+    struct watchdog_peer *peers; /* [size]; this rank's own is used for its heartbeat alone */
+    struct watched *watched;     /* [size] what is known of them, kept up by the thread */
+    int socket;                  /* -1: all ranks are on this host */
+};
+
+NODISCARD enum status watchdog_peers_create(struct comm *comm, struct watchdog_peers *peers_out);
+void watchdog_peers_destroy(struct watchdog_peers *peers);

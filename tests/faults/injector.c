@@ -1,0 +1,158 @@
+/* A fault at a chosen moment, brought from outside: preloaded (LD_PRELOAD) into the ranks of a job, it wraps
+ * the calls by which a phase can be told and acts once.
+ *
+ *   FAULT_RANK    the rank it strikes
+ *   FAULT_PHASE   load     at its 12th pread
+ *                 prefill  at its 3rd sum over ranks
+ *                 decode   at its 3rd sum in step 8
+ *                 select   at its 3rd minimum over ranks
+ *                 plan:N   as plan N, counted from 0, is sent or has come
+ *                 write:N  at its Nth write to FAULT_FILE
+ *   FAULT_ACTION  kill     SIGKILL
+ *                 stop     SIGSTOP
+ *                 hang     sleeps for ever in the calling thread, as in a read that never returns
+ *                 corrupt  of a plan: changes a byte of it
+ *                 full     of a write: No space left on device, after half of it
+ *                 command  runs FAULT_COMMAND, and goes on
+ *
+ * Sums and minima must go through MPI (--allreduce mpi). */
+#include <dlfcn.h>
+#include <errno.h>
+#include <mpi.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+
+enum { PREADS = 12, SUMS = 3, MINIMA = 3, DECODE_STEP = 8, CORRUPTED_BYTE = 40 };
+
+/* What this rank has called so far. */
+static struct {
+    int preads, sums, minima, plans, writes;
+    int sums_before_step;
+    unsigned char *plan; /* being received */
+    MPI_Request plan_request;
+    bool done;
+} seen;
+
+static bool is(const char *variable, const char *value) {
+    const char *text = getenv(variable);
+    return text && strcmp(text, value) == 0;
+}
+
+static bool strikes_here(void) {
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *wanted = getenv("FAULT_RANK");
+    return !seen.done && rank && wanted && strcmp(rank, wanted) == 0;
+}
+
+static bool is_phase(const char *phase) {
+    return strikes_here() && is("FAULT_PHASE", phase);
+}
+
+/* "plan:8" */
+static bool is_counted(const char *name, int number) {
+    char phase[32];
+    snprintf(phase, sizeof phase, "%s:%d", name, number);
+    return is_phase(phase);
+}
+
+static void act(void) {
+    seen.done = true;
+    if (is("FAULT_ACTION", "kill")) raise(SIGKILL);
+    if (is("FAULT_ACTION", "stop")) raise(SIGSTOP);
+    while (is("FAULT_ACTION", "hang"))
+        pause();
+    const char *command = getenv("FAULT_COMMAND");
+    unsetenv("LD_PRELOAD"); /* not for the shell */
+    if (is("FAULT_ACTION", "command") && command && system(command) != 0)
+        fprintf(stderr, "injector: %s failed\n", command);
+}
+
+/* ---- loading ---- */
+
+ssize_t pread(int file, void *data, size_t size, off_t offset) {
+    ssize_t (*next)(int, void *, size_t, off_t) =
+        (ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread");
+    if (__atomic_add_fetch(&seen.preads, 1, __ATOMIC_RELAXED) == PREADS && is_phase("load")) act();
+    return next(file, data, size, offset);
+}
+
+ssize_t pread64(int file, void *data, size_t size, off_t offset) {
+    return pread(file, data, size, offset);
+}
+
+/* ---- collectives ---- */
+
+int MPI_Allreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm) {
+    if (op == MPI_SUM) {
+        seen.sums++;
+        seen.sums_before_step++;
+        if (seen.sums == SUMS && is_phase("prefill")) act();
+        if (seen.plans > DECODE_STEP && seen.sums_before_step == SUMS && is_phase("decode")) act();
+    }
+    return PMPI_Allreduce(in, out, n, type, op, comm);
+}
+
+int MPI_Iallreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
+                   MPI_Request *request) {
+    if (op == MPI_MIN && n > 1 && ++seen.minima == MINIMA && is_phase("select")) act();
+    return PMPI_Iallreduce(in, out, n, type, op, comm, request);
+}
+
+static void corrupt(unsigned char *plan) {
+    plan[CORRUPTED_BYTE] ^= 0x10;
+    seen.done = true;
+}
+
+/* Plans are the only broadcasts that are begun and ended apart. Rank 0's goes out damaged; another's is
+ * damaged when it has come. */
+int MPI_Ibcast(void *data, int n, MPI_Datatype type, int root, MPI_Comm comm, MPI_Request *request) {
+    const bool strikes = is_counted("plan", seen.plans);
+    int rank;
+    PMPI_Comm_rank(comm, &rank);
+    if (strikes && rank == root && is("FAULT_ACTION", "corrupt")) corrupt(data);
+    if (strikes && !is("FAULT_ACTION", "corrupt")) act();
+    const int code = PMPI_Ibcast(data, n, type, root, comm, request);
+    seen.plan = strikes && rank != root ? data : NULL;
+    seen.plan_request = *request;
+    seen.plans++;
+    seen.sums_before_step = 0;
+    return code;
+}
+
+int MPI_Test(MPI_Request *request, int *done, MPI_Status *status) {
+    const bool is_plan = seen.plan && *request == seen.plan_request;
+    const int code = PMPI_Test(request, done, status);
+    if (is_plan && *done && !seen.done) corrupt(seen.plan);
+    return code;
+}
+
+/* ---- writing ---- */
+
+static bool is_faulty_file(int file) {
+    char link[64], path[4096] = "";
+    snprintf(link, sizeof link, "/proc/self/fd/%d", file);
+    if (readlink(link, path, sizeof path - 1) < 0) return false;
+    return is("FAULT_FILE", path);
+}
+
+/* Half of what is written at that moment still fits. */
+ssize_t write(int file, const void *data, size_t size) {
+    ssize_t (*next)(int, const void *, size_t) =
+        (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *wanted = getenv("FAULT_RANK");
+    const bool faulty =
+        rank && wanted && strcmp(rank, wanted) == 0 && is("FAULT_ACTION", "full") && is_faulty_file(file);
+    if (faulty && seen.done) {
+        errno = ENOSPC;
+        return -1;
+    }
+    if (faulty && is_counted("write", ++seen.writes)) {
+        seen.done = true;
+        return next(file, data, size / 2);
+    }
+    return next(file, data, size);
+}
