@@ -94,28 +94,42 @@ static enum status print_share_points(const struct scale_study *study, struct by
     return STATUS_OK;
 }
 
+/* A bar for each row, downwards; its parts lie one behind the other. */
+static enum status print_bars(struct bytes *out) {
+    static const struct {
+        const char *name, *begin, *end, *colour;
+    } parts[] = {{"compute", "0", "$2", "#0072B2"},
+                 {"sync", "$2", "$2+$3", "#D55E00"},
+                 {"select", "$2+$3", "$2+$3+$4", "#009E73"},
+                 {"sample", "$2+$3+$4", "$2+$3+$4+$5", "#7F7F7F"}};
+    const char *separator = "plot 'shares.dat'";
+    for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
+        TRY(bytes_printf(out,
+                         "%s using (0):0:(%s):(%s):($0-0.35):($0+0.35):ytic(1) with boxxyerror lc rgb '%s' "
+                         "title '%s'",
+                         separator, parts[i].begin, parts[i].end, parts[i].colour, parts[i].name));
+        separator = ", \\\n     ''";
+    }
+    return bytes_append_text(out, "\n");
+}
+
 static enum status draw_shares(const struct scale_study *study, const char *folder) {
     static const char name[] = "shares";
     struct figure figure = {.name = name};
-    const int width = 300 + 40 * (int)study->n;
+    const int height = 120 + 30 * (int)study->n;
     enum status status;
     TRY_GOTO(print_share_points(study, &figure.data), done);
-    TRY_GOTO(bytes_append_text(
-                 &figure.commands,
-                 "set encoding utf8\nset style data histograms\nset style histogram rowstacked\n"
-                 "set style fill solid 0.9 border -1\nset boxwidth 0.7\nset ylabel 'ms per token'\n"
-                 "set yrange [0:*]\nset border 3\nset tics nomirror\nset xtics rotate by 45 right noenhanced "
-                 "font ',11'\nset bmargin 12\nset grid ytics lt 1 lc rgb '#DDDDDD' lw 1\n"
-                 "set key top left horizontal maxrows 1\nset offsets 0, 0, graph 0.12, 0\n"),
-             done);
-    TRY_GOTO(figure_print_svg(name, width, 560, &figure.commands), done);
-    TRY_GOTO(bytes_append_text(&figure.commands,
-                               "plot 'shares.dat' using 2:xtic(1) lc rgb '#0072B2' title 'compute', \\\n"
-                               "     '' using 3 lc rgb '#D55E00' title 'sync', \\\n"
-                               "     '' using 4 lc rgb '#009E73' title 'select', \\\n"
-                               "     '' using 5 lc rgb '#7F7F7F' title 'sample'\n"),
-             done);
-    TRY_GOTO(figure_print_png(name, width, 560, &figure.commands), done);
+    TRY_GOTO(
+        bytes_printf(&figure.commands,
+                     "set encoding utf8\nset style fill solid 0.9 border -1\nset xlabel 'ms per token'\n"
+                     "set xrange [0:*]\nset yrange [%zu:-1]\nset border 1\nset tics nomirror\n"
+                     "set ytics scale 0 noenhanced font ',11'\nset grid xtics lt 1 lc rgb '#DDDDDD' lw 1\n"
+                     "set key outside right top vertical Left reverse samplen 1\n",
+                     study->n),
+        done);
+    TRY_GOTO(figure_print_svg(name, 900, height, &figure.commands), done);
+    TRY_GOTO(print_bars(&figure.commands), done);
+    TRY_GOTO(figure_print_png(name, 900, height, &figure.commands), done);
     TRY_GOTO(bytes_append_text(&figure.commands, "replot\n"), done);
     status = figure_draw(&figure, folder);
 done:
