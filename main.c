@@ -53,6 +53,7 @@ static enum status dispatch_without_model(const struct config *config, int n_ran
     case COMMAND_BENCH:
         return command_bench_costs(config, phase_measure);
     case COMMAND_NONE:
+    case COMMAND_SUPERVISE:
     case COMMAND_RUN:
     case COMMAND_SCORE:
     case COMMAND_CALIBRATE:
@@ -200,12 +201,25 @@ static int leave(struct config *config, enum status status, bool speaks) {
     return status_exit_code(status);
 }
 
+static bool supervises(const struct config *config) {
+    return config->command == COMMAND_SUPERVISE && !config->help && !config->version;
+}
+
+/* Ends as the command does that it ran. */
+static int supervise(struct config *config) {
+    int exit_status = 0;
+    const enum status status = command_supervise(config, &exit_status);
+    const int own_status = leave(config, status, true);
+    return status == STATUS_OK ? exit_status : own_status;
+}
+
 int main(int argc, char **argv) {
     open_standard_descriptors();
     /* A closed pipe is a failed write, not a death that leaves the others waiting. */
     signal(SIGPIPE, SIG_IGN);
     struct config config;
     const enum status parsed = config_parse(argc, argv, environ, &config);
+    if (parsed == STATUS_OK && supervises(&config)) return supervise(&config);
     if (parsed == STATUS_OK && is_without_mpi(&config))
         return leave(&config, run_without_model(&config, 1), true);
     if (parsed == STATUS_OK) settle_wait_policy(&config, argv);

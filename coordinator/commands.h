@@ -49,6 +49,7 @@ NODISCARD enum status command_eval_summary(const struct config *config); /* with
 NODISCARD enum status command_calibrate(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_calibrate_check(const struct config *config);
 NODISCARD enum status command_scale(const struct config *config); /* starts ranks itself, so without MPI */
+NODISCARD enum status command_supervise(const struct config *config, int *exit_status_out); /* without MPI */
 NODISCARD enum status command_tokenize(const struct config *config);
 NODISCARD enum status command_plan(const struct config *config, int n_ranks);
 NODISCARD enum status command_inspect(const struct config *config);

@@ -79,8 +79,15 @@ static enum status check_eval(const struct config *config) {
     return STATUS_OK;
 }
 
+static enum status check_supervise(const struct config *config) {
+    if (config->supervised && config->supervised[0]) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ...");
+}
+
 /* What depends on more than one option. */
 static enum status check_together(const struct config *config) {
+    if (config->command == COMMAND_SUPERVISE) return check_supervise(config);
     if (config->command == COMMAND_NONE)
         return FAIL(STATUS_BAD_INPUT, "no command given; 'caucus --help' lists those that exist");
     if (config->command == COMMAND_TRACE) TRY(check_trace(config));
@@ -138,10 +145,21 @@ static enum status read_sources(struct config *config, struct options *options, 
     return check_together(config);
 }
 
+/* "--" and what stands behind it is another program's. Returns how many arguments come before. */
+static int split_at_dashes(int argc, char *const *argv, char *const **rest_out) {
+    for (int i = 0; i < argc; i++)
+        if (strcmp(argv[i], "--") == 0) {
+            *rest_out = argv + i + 1;
+            return i;
+        }
+    return argc;
+}
+
 enum status config_parse(int argc, char *const *argv, char *const *environment, struct config *config_out) {
     *config_out = (struct config){0};
     int n_before = 0;
     TRY(parse_command(argc, argv, &config_out->command, &n_before));
+    if (config_out->command == COMMAND_SUPERVISE) argc = split_at_dashes(argc, argv, &config_out->supervised);
     struct options *options = NULL;
     TRY(options_create(&config_table, config_out, &options));
     config_out->memory = options;

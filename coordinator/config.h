@@ -30,6 +30,7 @@ enum command {
     COMMAND_CALIBRATE,
     COMMAND_SCALE,
     COMMAND_SIMULATE,
+    COMMAND_SUPERVISE,
 };
 
 enum { CONFIG_MAX_PARALLEL = 64 };
@@ -171,6 +172,11 @@ struct config {
     int32_t ranks;          /* -n of plan: ranks to plan for; 0: as many as were started */
     int32_t ranks_per_host; /* --per-host; 0: all on this one */
     bool show_tensors;      /* inspect --tensors */
+
+    /* supervise */
+    char *const *supervised; /* the command behind "--", NULL at its end; the caller's argv */
+    int32_t max_restarts;
+    double backoff; /* seconds */
 
     void *memory; /* private */
 };

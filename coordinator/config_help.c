@@ -138,6 +138,21 @@ static const struct command_text texts[] = {
              "  caucus scale -m models/lemma --np 1,2 -t 1 -p 0 -n 64 -d 0,4096 --policy full,lessismore\n"
              "  caucus scale -m Qwen3-8B --np 1-16*2 --launcher \"mpirun --hostfile hosts --map-by node\" \\\n"
              "      -t 8 -p 0 -n 64 -d 32768 --plot pictures\n"},
+    [COMMAND_SUPERVISE] =
+        {.name = "supervise",
+         .summary = "run a command, and again when it fails",
+         .usage = "[OPTION]... -- COMMAND [ARGUMENT]...",
+         .about =
+             "Runs the command; when it fails, ends what is left of it and runs it again, each time after a\n"
+             "longer pause. eval goes on behind its last sample, and run --journal behind its last token. Not\n"
+             "run again: a command that could not be run, or ended with status 2, which caucus has for what\n"
+             "only a person can mend, and one that was ended through this one (Ctrl-C, SIGTERM, SIGHUP). The\n"
+             "exit status is the command's last. A prompt cannot come from standard input.",
+         .examples =
+             "  caucus supervise -- mpirun -n 4 caucus eval -m models/lemma --problems problems.jsonl \\\n"
+             "      --results lemma.jsonl\n"
+             "  caucus supervise --max-restarts 3 -- mpirun --hostfile hosts caucus run -m Qwen3-8B \\\n"
+             "      -f problem.txt --journal problem.journal --timeout 30\n"},
 };
 
 const struct command_text *config_command_text(enum command command) {

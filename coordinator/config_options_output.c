@@ -105,14 +105,19 @@ const struct option_group config_output_options = {"Output", output_options,
                                                    sizeof output_options / sizeof *output_options};
 
 static const struct option general_options[] = {
+    {"max-restarts", .kind = OPTION_INT32, FIELD(max_restarts), .initial = "10", .max = 1e6, .metavar = "N",
+     .doc = "give up after so many restarts without a run of five minutes among them", .commands = SUPERVISE},
+    {"backoff", .kind = OPTION_FLOAT, FIELD(backoff), .initial = "1", .max = 60, .metavar = "S",
+     .doc = "seconds before the first restart; twice as long before each further one, at most 60",
+     .commands = SUPERVISE},
     {"config", .kind = OPTION_PATH, FIELD(config_file), .min = 1, .metavar = "FILE",
-     .doc = "YAML file of options, \"name: value\"", .commands = ALL, .only_arguments = true},
+     .doc = "YAML file of options, \"name: value\"", .commands = ALL | SUPERVISE, .only_arguments = true},
     {"verbose", .letter = 'v', .kind = OPTION_COUNT, FIELD(verbosity), .max = 2,
      .doc = "say what is done and how long it takes; -vv says more", .commands = ALL},
     {"help", .letter = 'h', .kind = OPTION_FLAG, FIELD(help), .doc = "print this and stop",
-     .commands = ALL | NONE, .only_arguments = true},
+     .commands = ALL | SUPERVISE | NONE, .only_arguments = true},
     {"version", .kind = OPTION_FLAG, FIELD(version), .doc = "print the version and stop",
-     .commands = ALL | NONE, .only_arguments = true},
+     .commands = ALL | SUPERVISE | NONE, .only_arguments = true},
 };
 
 const struct option_group config_general_options = {"General", general_options,

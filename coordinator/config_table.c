@@ -14,6 +14,7 @@ static const char *const command_names[] = {
     [COMMAND_CALIBRATE] = "calibrate",
     [COMMAND_SCALE] = "scale",
     [COMMAND_SIMULATE] = "simulate",
+    [COMMAND_SUPERVISE] = "supervise",
     NULL,
 };
 

@@ -6,7 +6,7 @@ set -euo pipefail
 prints "caucus 0.1.0" --version
 prints "caucus 0.1.0" run --version
 shows help.txt --help
-for command in run score bench scale eval tokenize plan inspect trace calibrate simulate; do
+for command in run score bench scale eval tokenize plan inspect trace calibrate supervise simulate; do
     shows "help_$command.txt" "$command" --help
 done
 CAUCUS_NONSENSE=1 shows help_plan.txt plan -h

@@ -1,0 +1,208 @@
+#include "coordinator/supervisor.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <math.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/timer.h"
+
+enum { STATUS_USAGE = 2, STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127 };
+
+/* An attempt that ran so long was none in a row of failures. */
+static const double long_run_seconds = 300, longest_backoff_seconds = 60;
+
+/* For what the command left to end after SIGTERM. */
+static const double orphan_seconds = 3;
+
+static const int passed_on[] = {SIGINT, SIGTERM, SIGHUP, SIGQUIT};
+enum { N_PASSED_ON = sizeof passed_on / sizeof *passed_on };
+
+struct supervisor {
+    const struct supervisor_options *options;
+    sigset_t before; /* the signal mask that the command gets */
+    int signals;     /* a signalfd */
+    pid_t child;
+    bool ended; /* the child has, with … */
+    int status; /* … this, as waitpid has it */
+    bool told;  /* to end: nothing is run again */
+};
+
+/* ---- signals and children ---- */
+
+static enum status take_signals(struct supervisor *supervisor) {
+    sigset_t taken;
+    sigemptyset(&taken);
+    sigaddset(&taken, SIGCHLD);
+    for (int i = 0; i < N_PASSED_ON; i++)
+        sigaddset(&taken, passed_on[i]);
+    sigprocmask(SIG_BLOCK, &taken, &supervisor->before);
+    supervisor->signals = signalfd(-1, &taken, SFD_CLOEXEC | SFD_NONBLOCK);
+    if (supervisor->signals >= 0 && prctl(PR_SET_CHILD_SUBREAPER, 1) == 0) return STATUS_OK;
+    return FAIL(STATUS_IO, "cannot supervise: %s", strerror(errno));
+}
+
+static void give_signals_back(const struct supervisor *supervisor) {
+    if (supervisor->signals >= 0) close(supervisor->signals);
+    sigprocmask(SIG_SETMASK, &supervisor->before, NULL);
+}
+
+/* Everybody who has ended; the rest of the family is waited for so that no zombies stay. */
+static void reap(struct supervisor *supervisor) {
+    int status;
+    for (pid_t pid; (pid = waitpid(-1, &status, WNOHANG)) > 0;)
+        if (pid == supervisor->child) {
+            supervisor->ended = true;
+            supervisor->status = status;
+        }
+}
+
+/* A terminal's Ctrl-C reaches the command by itself; mpirun takes a second one as an order to drop all. */
+static void take_signal(struct supervisor *supervisor, const struct signalfd_siginfo *info) {
+    if (info->ssi_signo == SIGCHLD) return;
+    supervisor->told = true;
+    if (info->ssi_code != SI_KERNEL && supervisor->child > 0 && !supervisor->ended)
+        kill(supervisor->child, (int)info->ssi_signo);
+}
+
+/* Until a signal comes, or so many seconds have passed. */
+static void wait_for_signal(struct supervisor *supervisor, double seconds) {
+    struct pollfd polled = {.fd = supervisor->signals, .events = POLLIN};
+    struct signalfd_siginfo info;
+    (void)!poll(&polled, 1, seconds < 0 ? -1 : (int)ceil(seconds * 1000));
+    while (read(supervisor->signals, &info, sizeof info) == sizeof info)
+        take_signal(supervisor, &info);
+    reap(supervisor);
+}
+
+/* To all children there are: what the command has left behind is among them. Returns whether there are any.
+ */
+static bool signal_children(int signal_number) {
+    char path[64], text[4096];
+    snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
+    const int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0) return false; /* a kernel without that list: the command's own manners must do */
+    const ssize_t size = read(file, text, sizeof text - 1);
+    close(file);
+    if (size <= 0) return false;
+    text[size] = '\0';
+    for (char *at = text, *end; *at; at = end) {
+        const long pid = strtol(at, &end, 10);
+        if (end == at) break;
+        kill((pid_t)pid, SIGCONT); /* one that is stopped, too */
+        kill((pid_t)pid, signal_number);
+    }
+    return true;
+}
+
+static void end_orphans(struct supervisor *supervisor) {
+    const double begin = timer_seconds();
+    for (bool first = true; signal_children(first ? SIGTERM : 0); first = false) {
+        if (timer_seconds() - begin > orphan_seconds) signal_children(SIGKILL);
+        wait_for_signal(supervisor, 0.05);
+    }
+}
+
+/* ---- the command ---- */
+
+/* mpirun notices a host that is out of reach within seconds, not hours, unless the user says otherwise. */
+static void shorten_keepalive(void) {
+    setenv("OMPI_MCA_oob_tcp_keepalive_time", "5", 0);
+    setenv("OMPI_MCA_oob_tcp_keepalive_intvl", "2", 0);
+    setenv("OMPI_MCA_oob_tcp_keepalive_probes", "3", 0);
+}
+
+static _Noreturn void become_command(const struct supervisor *supervisor, pid_t parent) {
+    char *const *command = supervisor->options->command;
+    prctl(PR_SET_PDEATHSIG, SIGTERM);
+    if (getppid() != parent) _exit(128 + SIGTERM);
+    sigprocmask(SIG_SETMASK, &supervisor->before, NULL);
+    signal(SIGPIPE, SIG_DFL);
+    shorten_keepalive();
+    execvp(command[0], command);
+    const int error = errno;
+    fprintf(stderr, "caucus: cannot run %s: %s\n", command[0], strerror(error));
+    _exit(error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN);
+}
+
+/* Runs the command once; the result is in `status`. */
+static enum status attempt(struct supervisor *supervisor) {
+    const pid_t self = getpid();
+    supervisor->ended = false;
+    fflush(NULL);
+    supervisor->child = fork();
+    if (supervisor->child < 0) return FAIL(STATUS_IO, "cannot start another process: %s", strerror(errno));
+    if (supervisor->child == 0) become_command(supervisor, self);
+    while (!supervisor->ended)
+        wait_for_signal(supervisor, -1);
+    end_orphans(supervisor);
+    return STATUS_OK;
+}
+
+static int exit_status(int status) {
+    return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
+}
+
+/* What the user, not another attempt, can mend: caucus itself ends with 2 for input, files and full disks. */
+static bool is_final(const struct supervisor *supervisor) {
+    const int status = exit_status(supervisor->status);
+    return supervisor->told || status == 0 || status == STATUS_USAGE || status == STATUS_CANNOT_RUN ||
+           status == STATUS_NOT_FOUND;
+}
+
+static void describe(const struct supervisor *supervisor, char *text, size_t room) {
+    const int status = supervisor->status;
+    const char *name = supervisor->options->command[0];
+    if (WIFSIGNALED(status))
+        snprintf(text, room, "%s was ended by signal %d (%s)", name, WTERMSIG(status),
+                 strsignal(WTERMSIG(status)));
+    else
+        snprintf(text, room, "%s ended with status %d", name, WEXITSTATUS(status));
+}
+
+static void pause_before(struct supervisor *supervisor, double seconds) {
+    const double end = timer_seconds() + seconds;
+    for (double left; !supervisor->told && (left = end - timer_seconds()) > 0;)
+        wait_for_signal(supervisor, left);
+}
+
+static enum status run_all(struct supervisor *supervisor) {
+    const struct supervisor_options *options = supervisor->options;
+    for (int32_t n_restarts = 0;;) {
+        char what[256];
+        const double begin = timer_seconds();
+        TRY(attempt(supervisor));
+        if (is_final(supervisor)) return STATUS_OK;
+        describe(supervisor, what, sizeof what);
+        if (timer_seconds() - begin > long_run_seconds) n_restarts = 0;
+        if (n_restarts == options->max_restarts) {
+            fprintf(stderr, "caucus: %s; given up after %d restarts\n", what, (int)n_restarts);
+            return STATUS_OK;
+        }
+        double delay = ldexp(options->backoff_seconds, n_restarts < 30 ? n_restarts : 30);
+        if (delay > longest_backoff_seconds) delay = longest_backoff_seconds;
+        n_restarts++;
+        fprintf(stderr, "caucus: %s; restart %d of %d in %g s\n", what, (int)n_restarts,
+                (int)options->max_restarts, delay);
+        pause_before(supervisor, delay);
+        if (supervisor->told) return STATUS_OK;
+    }
+}
+
+enum status supervisor_run(const struct supervisor_options *options, int *exit_status_out) {
+    struct supervisor supervisor = {.options = options, .signals = -1};
+    enum status status = take_signals(&supervisor);
+    if (status == STATUS_OK) status = run_all(&supervisor);
+    give_signals_back(&supervisor);
+    *exit_status_out = exit_status(supervisor.status);
+    return status;
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env bash
+# caucus supervise: what is run again and what is not, and that nothing is left behind.
+set -euo pipefail
+. "$(dirname "$0")/harness.sh"
+
+# ends STATUS N_RUNS SENTENCE SCRIPT: a script for sh, run under supervise.
+ends() {
+    local status=0 expected=$1 n_runs=$2 sentence=$3
+    : >"$scratch/runs"
+    "$program" supervise --max-restarts 2 --backoff 0.01 -- sh -c "echo run >>$scratch/runs; $4" 2>"$scratch/err" || status=$?
+    [ $status = "$expected" ] || fail "$4: exit status $status"
+    [ "$(wc -l <"$scratch/runs")" = "$n_runs" ] || fail "$4: $(wc -l <"$scratch/runs") runs"
+    [ "$(tail -n 1 "$scratch/err")" = "$sentence" ] || fail "$4: $(cat "$scratch/err")"
+}
+
+ends 0 1 "" "exit 0"
+ends 3 3 "caucus: sh ended with status 3; given up after 2 restarts" "exit 3"
+ends 2 1 "" "exit 2"
+ends 126 1 "" "exit 126"
+# shellcheck disable=SC2016 # sh's own process
+ends 137 3 "caucus: sh was ended by signal 9 (Killed); given up after 2 restarts" 'kill -9 $$'
+ends 0 2 "caucus: sh ended with status 1; restart 1 of 2 in 0.01 s" "[ \$(wc -l <$scratch/runs) = 2 ]"
+
+# Nobody survives the command, whatever has become of it: nor does a process that is stopped or heeds no SIGTERM.
+ends 137 3 "caucus: sh was ended by signal 9 (Killed); given up after 2 restarts" \
+    "trap '' TERM; sleep 1000.25 & (sleep 1000.25 & kill -STOP \$!); kill -9 \$\$"
+! pgrep -f "^sleep 1000.25" || fail "a process is left"
+
+# Signals are passed on, and end the supervision.
+"$program" supervise -- sh -c "echo run >>$scratch/passed; trap 'exit 5' TERM; sleep 1000.25 & wait" &
+supervisor=$!
+for ((i = 0; i < 100; i++)); do if [ -e "$scratch/passed" ]; then break; else sleep 0.05; fi; done
+sleep 0.1
+kill -TERM $supervisor
+status=0
+wait $supervisor || status=$?
+[ $status = 5 ] || fail "SIGTERM: exit status $status"
+[ "$(wc -l <"$scratch/passed")" = 1 ] || fail "run again after SIGTERM"
+! pgrep -f "^sleep 1000.25" || fail "a process is left after SIGTERM"
+
+# A supervisor that is killed takes the command with it.
+"$program" supervise -- sleep 1000.75 &
+supervisor=$!
+for ((i = 0; i < 100; i++)); do if pgrep -f "^sleep 1000.75" >/dev/null; then break; else sleep 0.05; fi; done
+kill -9 $supervisor
+wait $supervisor 2>/dev/null || true
+for ((i = 0; i < 100; i++)); do if pgrep -f "^sleep 1000.75" >/dev/null; then sleep 0.05; else break; fi; done
+! pgrep -f "^sleep 1000.75" || fail "the command outlives the supervisor"
+
+refuses "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ..." supervise
+refuses "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ..." supervise --
+refuses "--backoff: -1 is out of range; it must be from 0 to 60" supervise --backoff -1 -- true
+status=0
+"$program" supervise -- "$scratch/nothing" 2>"$scratch/err" || status=$?
+[ $status = 127 ] || fail "a command that is not there: exit status $status"
+[ "$(cat "$scratch/err")" = "caucus: cannot run $scratch/nothing: No such file or directory" ] || fail "$(cat "$scratch/err")"
