@@ -1,7 +1,7 @@
-/* base/progress.h - a progress bar with an estimate of the time left, on a terminal's standard error.
+/* base/progress.h - how far long work is, with an estimate of the time left, on standard error.
  *
- * Says nothing in the first second, so that short work stays silent, and nothing where standard error is
- * no terminal.
+ * On a terminal it is a bar, which says nothing in the first second, so that short work stays silent.
+ * Anywhere else, as in a batch job's file, it is a line every minute.
  *
  * Memory:  plain data; zero-initialise through progress_begin.
  * Threads: one at a time.
@@ -17,6 +17,7 @@ struct progress {
     double begin;
     double last_shown;
     bool visible;
+    bool terminal; /* standard error is one */
     bool shown;
 };
 
@@ -24,3 +25,7 @@ void progress_begin(struct progress *progress, const char *label, uint64_t total
 void progress_update(struct progress *progress, uint64_t done);
 void progress_hide(struct progress *progress); /* until the next update: something else is printed */
 void progress_end(struct progress *progress);  /* wipes the bar */
+
+/* "42 s", "7 min", "3 h 05 min", "2 d 4 h" */
+enum { PROGRESS_TIME_MAX = 32 };
+void progress_print_time(double seconds, char text[PROGRESS_TIME_MAX]);
