@@ -9,6 +9,7 @@ cd "$(dirname "$0")/../.." || exit 1
 
 export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
 export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+export OMPI_MCA_odls_base_sigkill_timeout=0
 unset "${!CAUCUS_@}"
 
 fail() {
