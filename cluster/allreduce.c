@@ -48,6 +48,7 @@ const struct element *allreduce_floats(const struct comm *comm) {
 
 void allreduce_tear_down(struct comm *comm) {
     CHECK(comm->minimum.n == 0);
+    allreduce_release(comm);
     shared_window_destroy(comm->window);
     leaders_destroy(comm->leaders);
     hosts_free(comm, &comm->hosts);

@@ -51,6 +51,20 @@ void allreduce_sum_i64(struct comm *comm, int64_t *values, size_t n);
  * of its own where it was asked to add (ALLREDUCE_MPI), or ranks of a host share no memory. */
 void allreduce_sum_f32(struct comm *comm, float *values, size_t n);
 
+/* The same sums, begun now and finished later, the oldest first: between hosts they go on meanwhile, whenever
+ * allreduce_progress or another function of this header is called. `values` must not be touched until finish.
+ * At most ALLREDUCE_BEGUN_MAX may be under way, each of at most the bytes reserved. Where there is one host
+ * alone, or MPI adds, finish does everything. */
+enum { ALLREDUCE_BEGUN_MAX = 3 };
+NODISCARD enum status allreduce_reserve(struct comm *comm, size_t bytes); /* anew with each call and set-up */
+void allreduce_sum_i64_begin(struct comm *comm, int64_t *values, size_t n);
+void allreduce_sum_f32_begin(struct comm *comm, float *values, size_t n);
+void allreduce_sum_finish(struct comm *comm);
+void allreduce_progress(struct comm *comm); /* local; takes a microsecond */
+
+/* Local; the same on all ranks: is anything gained by beginning sums early? */
+bool allreduce_overlaps(const struct comm *comm);
+
 /* Minimum, begun now and finished later, so that it overlaps with what lies between. At most one is
  * under way per comm; `values` must not be touched until finish. On one host, begin passes what a slot holds
  * (131,072 words, fewer with many ranks) and finish the rest; between hosts, and through MPI, the

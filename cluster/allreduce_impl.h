@@ -79,5 +79,8 @@ void allreduce_shared_reduce(struct comm *comm, enum shared_lane lane, const str
 void allreduce_shared_pass(struct comm *comm, enum shared_lane lane, const struct element *element,
                            void *values, size_t n);
 
+/* Gives back what allreduce_reserve made; nothing is under way. */
+void allreduce_release(struct comm *comm);
+
 /* Gives back what allreduce_set_up made. */
 void allreduce_tear_down(struct comm *comm);

@@ -11,16 +11,19 @@
 
 enum { ROUNDS_MAX = 15 };
 
-/* A decode step's sum has 8 to 64 KiB, a prefill's megabytes. A size stands for those up to the next limit.
- */
+/* A decode step's sum has 8 to 64 KiB and a little, a prefill's megabytes. MPI libraries change their own way
+ * between these. A size stands for those up to the next limit. */
 static const struct {
     size_t bytes, limit;
-} size_classes[ALLREDUCE_SIZE_CLASSES] = {
-    {8 << 10, 16 << 10}, {32 << 10, 64 << 10}, {128 << 10, 512 << 10}, {2 << 20, SIZE_MAX}};
+} size_classes[ALLREDUCE_SIZE_CLASSES] = {{8 << 10, 11 << 10},   {16 << 10, 23 << 10},   {32 << 10, 46 << 10},
+                                          {64 << 10, 128 << 10}, {256 << 10, 512 << 10}, {2 << 20, SIZE_MAX}};
 
-/* A size is measured for so long, but once at least: MPI on fewer cores than ranks may take its time. There
- * is more to tell apart between hosts, and it takes longer. */
-static const double seconds_per_size = 0.004, seconds_per_size_of_hosts = 0.02;
+/* A size is measured for so long, but once at least: MPI on fewer cores than ranks may take its time. Between
+ * hosts there is more to tell apart, and a network that is not quiet. */
+static const struct effort {
+    double seconds;
+    int least_rounds;
+} effort_of_host = {0.004, 1}, effort_of_hosts = {0.02, 3};
 
 /* Medians in seconds; DBL_MAX for what does not fit. */
 struct medians {
@@ -32,6 +35,27 @@ int allreduce_size_class(size_t bytes) {
     while (bytes > size_classes[class].limit)
         class ++;
     return class;
+}
+
+/* Was the algorithm asked for? What is asked for between hosts does not count on one, and the other way
+ * round.
+ */
+static bool wanted(const struct comm *comm, enum allreduce_choice choice,
+                   const struct allreduce_algorithm *algorithm) {
+    const bool says_something = comm->hosts.n > 1 ? choice >= ALLREDUCE_LEADERS : choice == ALLREDUCE_SHARED;
+    return !says_something || algorithm->choice == choice;
+}
+
+/* Whatever may be taken: where floats cannot go the way that was asked for, all of theirs. */
+static bool considered(const struct comm *comm, enum allreduce_choice choice,
+                       const struct allreduce_algorithm *algorithm) {
+    if (!allreduce_fits(comm, algorithm)) return false;
+    if (wanted(comm, choice, algorithm)) return true;
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
+        if (wanted(comm, choice, allreduce_algorithm(i)) &&
+            allreduce_fits_floats(comm, allreduce_algorithm(i)))
+            return false;
+    return allreduce_fits_floats(comm, algorithm);
 }
 
 /* As large as sums of hidden states are: 37 bits of any sign. */
@@ -48,38 +72,30 @@ static double time_once(struct comm *comm, const struct allreduce_algorithm *alg
     return timer_seconds() - begin;
 }
 
-static void time_round(struct comm *comm, int64_t *values, size_t n, int round,
+static void time_round(struct comm *comm, enum allreduce_choice choice, int64_t *values, size_t n, int round,
                        double seconds[ALLREDUCE_ALGORITHMS][ROUNDS_MAX]) {
     for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
-        if (allreduce_fits(comm, allreduce_algorithm(i)))
+        if (considered(comm, choice, allreduce_algorithm(i)))
             seconds[i][round] = time_once(comm, allreduce_algorithm(i), values, n);
 }
 
 /* Rank 0's medians for one size. The first round only warms up. */
-static void measure_size(struct comm *comm, int64_t *values, size_t n,
+static void measure_size(struct comm *comm, enum allreduce_choice choice, int64_t *values, size_t n,
                          double medians_out[ALLREDUCE_ALGORITHMS]) {
-    const double most = comm->hosts.n > 1 ? seconds_per_size_of_hosts : seconds_per_size;
+    const struct effort effort = comm->hosts.n > 1 ? effort_of_hosts : effort_of_host;
     double seconds[ALLREDUCE_ALGORITHMS][ROUNDS_MAX];
     const double begin = timer_seconds();
     int rounds = 0;
     for (int more = 1, warm = 0; more; warm = 1) {
-        time_round(comm, values, n, rounds, seconds);
+        time_round(comm, choice, values, n, rounds, seconds);
         rounds += warm;
-        more = rounds < 1 || (rounds < ROUNDS_MAX && timer_seconds() - begin < most);
+        more =
+            rounds < effort.least_rounds || (rounds < ROUNDS_MAX && timer_seconds() - begin < effort.seconds);
         comm_broadcast(comm, &more, sizeof more);
     }
     for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
         medians_out[i] =
-            allreduce_fits(comm, allreduce_algorithm(i)) ? median_of(seconds[i], rounds) : DBL_MAX;
-}
-
-/* Was the algorithm asked for? What is asked for between hosts does not count on one, and the other way
- * round.
- */
-static bool wanted(const struct comm *comm, enum allreduce_choice choice,
-                   const struct allreduce_algorithm *algorithm) {
-    const bool says_something = comm->hosts.n > 1 ? choice >= ALLREDUCE_LEADERS : choice == ALLREDUCE_SHARED;
-    return !says_something || algorithm->choice == choice;
+            considered(comm, choice, allreduce_algorithm(i)) ? median_of(seconds[i], rounds) : DBL_MAX;
 }
 
 /* Bits must not hang on a measurement: floats go the ways that add them in the documented order. Where what
@@ -108,7 +124,16 @@ static void log_algorithm(const struct comm *comm, int index, const struct media
     log_info(1, "%s", line);
 }
 
-static void log_table(const struct comm *comm, const struct medians *medians) {
+/* Long sums that are begun early are always scattered: does it pay to write them narrow? */
+static bool narrow_pays(const double medians[ALLREDUCE_ALGORITHMS]) {
+    double of[2] = {DBL_MAX, DBL_MAX};
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
+        if (allreduce_algorithm(i)->exchange == &exchange_scatter)
+            of[allreduce_algorithm(i)->narrow] = medians[i];
+    return of[true] < of[false];
+}
+
+static void log_table(const struct comm *comm, enum allreduce_choice choice, const struct medians *medians) {
     char line[160];
     int used = snprintf(line, sizeof line, "%-20s", "all-reduce, us");
     for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++)
@@ -116,7 +141,7 @@ static void log_table(const struct comm *comm, const struct medians *medians) {
             snprintf(line + used, sizeof line - (size_t)used, "%6zu KiB  ", size_classes[class].bytes >> 10);
     log_info(1, "%s (i: taken for integers, f: for floats)", line);
     for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
-        if (allreduce_fits(comm, allreduce_algorithm(i))) log_algorithm(comm, i, medians);
+        if (considered(comm, choice, allreduce_algorithm(i))) log_algorithm(comm, i, medians);
 }
 
 enum status allreduce_measure(struct comm *comm, enum allreduce_choice choice) {
@@ -125,13 +150,14 @@ enum status allreduce_measure(struct comm *comm, enum allreduce_choice choice) {
     TRY_GOTO(comm_agree(comm, status), free_values);
     struct medians medians;
     for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++)
-        measure_size(comm, values, size_classes[class].bytes / sizeof *values, medians.of[class]);
+        measure_size(comm, choice, values, size_classes[class].bytes / sizeof *values, medians.of[class]);
     comm_broadcast(comm, &medians, sizeof medians);
     for (int class = 0; class < ALLREDUCE_SIZE_CLASSES; class ++) {
         comm->exact_algorithm[class] = fastest(comm, choice, false, medians.of[class]);
         comm->float_algorithm[class] = fastest(comm, choice, true, medians.of[class]);
     }
-    log_table(comm, &medians);
+    comm->begins_narrow = narrow_pays(medians.of[ALLREDUCE_SIZE_CLASSES - 1]);
+    log_table(comm, choice, &medians);
 free_values:
     free(values);
     return status;

@@ -14,12 +14,13 @@
 #include "cluster/heartbeat.h"
 #include "cluster/hosts_impl.h"
 
+struct begun_sums;
 struct leaders;
 struct shared_window;
 struct watchdog;
 
 /* Messages are told apart by size where the fastest way to sum them is chosen. */
-enum { ALLREDUCE_SIZE_CLASSES = 4 };
+enum { ALLREDUCE_SIZE_CLASSES = 6 };
 
 struct comm {
     MPI_Comm world;   /* our duplicate of MPI_COMM_WORLD */
@@ -42,8 +43,10 @@ struct comm {
     struct leaders *leaders;                     /* NULL: there is one host, or this rank does not lead one */
     int exact_algorithm[ALLREDUCE_SIZE_CLASSES]; /* of integer sums, by message size; 0 is MPI */
     int float_algorithm[ALLREDUCE_SIZE_CLASSES];
-    bool floats_as_bf16; /* between hosts */
-    const void **parts;  /* [size] where the ranks' parts of a shared reduction lie */
+    bool floats_as_bf16;      /* between hosts */
+    bool begins_narrow;       /* integers of sums that are begun early */
+    struct begun_sums *begun; /* NULL: none were reserved */
+    const void **parts;       /* [size] where the ranks' parts of a shared reduction lie */
     struct {
         MPI_Request request; /* where MPI carries it */
         uint32_t *values;

@@ -35,6 +35,7 @@ struct engine_config {
     int32_t n_threads; /* per rank; 0: the cores of the host shared between its ranks */
     enum numerics numerics;
     enum allreduce_choice allreduce;
+    enum allreduce_wire wire; /* F32 where numerics are reproducible */
     enum binding_choice binding;
     enum dtype weights; /* quantise matrices to this while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_dtype;

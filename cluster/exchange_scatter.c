@@ -93,7 +93,7 @@ static void pass_on_sums(struct scatter *scatter) {
 }
 
 void scatter_progress(struct scatter *scatter) {
-    if (scatter->travelling == SCATTER_PARTS && messages_arrived(&scatter->messages)) pass_on_sums(scatter);
+    if (messages_arrived(&scatter->messages) && scatter->travelling == SCATTER_PARTS) pass_on_sums(scatter);
 }
 
 void scatter_finish(struct scatter *scatter) {

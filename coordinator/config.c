@@ -106,6 +106,10 @@ static enum status check_together(const struct config *config) {
     if (config->timeout > 0 && config->timeout < 1)
         return FAIL(STATUS_BAD_INPUT, "--timeout %g is too short; it must be 0 (none) or from 1 second",
                     config->timeout);
+    if (config->wire == ALLREDUCE_WIRE_BF16 && config->numerics == NUMERICS_REPRODUCIBLE)
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "--wire bf16 rounds sums, and --numerics reproducible does not; it goes with --numerics fast");
     if (config->prompts.n > 0 && config->prompt_file)
         return FAIL(STATUS_BAD_INPUT, "--prompt and --file cannot be given together");
     if (config->interactive && (config->prompts.n > 0 || config->prompt_file))

@@ -58,6 +58,7 @@ struct config {
     size_t n_thread_counts;
     enum numerics numerics; /* reproducible, fast */
     enum allreduce_choice allreduce;
+    enum allreduce_wire wire;
     enum binding_choice bind;
     double timeout;         /* seconds without a sign of a rank, or of its progress; 0: for ever */
     enum dtype weights;     /* to quantise to while loading; DTYPE_COUNT: as in the file */

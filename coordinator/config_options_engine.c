@@ -5,7 +5,12 @@ static const struct option_choice numerics_choices[] = {
     {"reproducible", NUMERICS_REPRODUCIBLE}, {"fast", NUMERICS_FAST}, {0}};
 
 static const struct option_choice allreduce_choices[] = {
-    {"auto", ALLREDUCE_AUTO}, {"mpi", ALLREDUCE_MPI}, {"shared", ALLREDUCE_SHARED}, {0}};
+    {"auto", ALLREDUCE_AUTO},       {"mpi", ALLREDUCE_MPI},           {"shared", ALLREDUCE_SHARED},
+    {"leaders", ALLREDUCE_LEADERS}, {"doubling", ALLREDUCE_DOUBLING}, {"ring", ALLREDUCE_RING},
+    {"direct", ALLREDUCE_DIRECT},   {"scatter", ALLREDUCE_SCATTER},   {0}};
+
+static const struct option_choice wire_choices[] = {
+    {"f32", ALLREDUCE_WIRE_F32}, {"bf16", ALLREDUCE_WIRE_BF16}, {0}};
 
 static const struct option_choice probe_choices[] = {{"none", PROBE_NONE}, {"recall", PROBE_RECALL}, {0}};
 
@@ -35,7 +40,8 @@ static const struct option attention_options[] = {
      .commands = ENGINE | SIMULATE},
     {"budget", .kind = OPTION_INT64_RANGES, COUNTED(budgets), .capacity = MOST_OF_A_LIST, .initial = "2048",
      .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "K",
-     .doc = "tokens that a sparse policy reads; at least sinks + 2", .commands = ENGINE | CALIBRATE | SIMULATE},
+     .doc = "tokens that a sparse policy reads; at least sinks + 2",
+     .commands = ENGINE | CALIBRATE | SIMULATE},
     {"recent-ratio", .kind = OPTION_FLOAT, FIELD(recent_ratio), .initial = "0.25", .max = 1, .metavar = "R",
      .doc = "share of the budget kept for the latest tokens", .commands = ENGINE | CALIBRATE | SIMULATE},
     {"sinks", .kind = OPTION_INT32, FIELD(sinks), .initial = "4", .max = MAX_TOKEN_COUNT, .metavar = "N",
@@ -43,9 +49,11 @@ static const struct option attention_options[] = {
     {"select-layers", .kind = OPTION_INT32_VECTOR, COUNTED(select_layers),
      .capacity = ENGINE_MAX_SELECT_LAYERS, .max = 65535, .metavar = "I,J",
      .initial_doc = "the policy's own for the model",
-     .doc = "layers that choose the set for those after them, ascending, counted from 0", .commands = ENGINE | SIMULATE},
+     .doc = "layers that choose the set for those after them, ascending, counted from 0",
+     .commands = ENGINE | SIMULATE},
     {"dense-below", .kind = OPTION_INT64, FIELD(dense_below), .initial = "0", .max = MAX_TOKEN_COUNT,
-     .metavar = "N", .doc = "attend to all tokens while there are at most so many", .commands = ENGINE | SIMULATE},
+     .metavar = "N", .doc = "attend to all tokens while there are at most so many",
+     .commands = ENGINE | SIMULATE},
     {"correct-every", .kind = OPTION_INT32, FIELD(correct_every), .initial = "0", .initial_doc = "never",
      .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "T",
      .doc =
@@ -110,14 +118,20 @@ static const struct option engine_options[] = {
             "types that are in the file",
      .commands = ENGINE | PLAN | CALIBRATE | SIMULATE},
     {"kv-type", .kind = OPTION_CHOICE, FIELD(kv_type), .choices = kv_type_choices, .initial = "f16",
-     .metavar = "TYPE", .doc = "how keys and values are stored", .commands = ENGINE | PLAN | CALIBRATE | SIMULATE},
+     .metavar = "TYPE", .doc = "how keys and values are stored",
+     .commands = ENGINE | PLAN | CALIBRATE | SIMULATE},
     {"numerics", .kind = OPTION_CHOICE, FIELD(numerics), .choices = numerics_choices,
      .initial = "reproducible", .metavar = "MODE",
-     .doc = "reproducible gives the same bits for any number of ranks", .commands = ENGINE | CALIBRATE | SIMULATE},
+     .doc = "reproducible gives the same bits for any number of ranks",
+     .commands = ENGINE | CALIBRATE | SIMULATE},
     {"allreduce", .kind = OPTION_CHOICE, FIELD(allreduce), .choices = allreduce_choices, .initial = "auto",
      .metavar = "WAY",
-     .doc = "how the ranks of one host add their parts: what is measured to be fastest at the start, MPI, or "
-            "shared memory",
+     .doc =
+         "how the ranks add their parts: what is measured to be fastest at the start, MPI, or shared memory "
+         "(on one host); between hosts by leaders (MPI's way), doubling, ring, direct or scatter",
+     .commands = ENGINE | CALIBRATE | SIMULATE},
+    {"wire", .kind = OPTION_CHOICE, FIELD(wire), .choices = wire_choices, .initial = "f32", .metavar = "TYPE",
+     .doc = "how the sums of --numerics fast travel between hosts; bf16 takes half the bytes and rounds",
      .commands = ENGINE | CALIBRATE | SIMULATE},
     {"batch-tokens", .kind = OPTION_INT32, FIELD(batch_tokens), .initial = "512", .min = 1, .max = 65536,
      .metavar = "N", .doc = "tokens of one step, parts of prompts included", .commands = ENGINE | CALIBRATE},

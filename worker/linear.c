@@ -25,7 +25,9 @@ struct linear {
     bool is_rounded; /* likewise `bf16` */
     uint16_t *bf16;  /* [n_tokens, cols] */
     int32_t n_threads;
-    struct share *shares; /* [n_threads] */
+    struct share *shares;    /* [n_threads] */
+    void (*between)(void *); /* NULL: nothing is called */
+    void *between_argument;
 };
 
 enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
@@ -47,6 +49,17 @@ enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
     TRY(ARENA_TAKE(memory, (size_t)shape->n_threads, &linear->shares));
     *linear_out = linear;
     return STATUS_OK;
+}
+
+void linear_between(struct linear *linear, void (*call)(void *argument), void *argument) {
+    linear->between = call;
+    linear->between_argument = argument;
+}
+
+/* MPI lets nobody call it but the main thread (FUNNELED), whose pieces are short for this. */
+static void call_between(const struct linear *linear) {
+    if (linear->between && linear->n_tokens > 1 && omp_get_thread_num() == 0)
+        linear->between(linear->between_argument);
 }
 
 void linear_step(struct linear *linear, const bool *in_prompt) {
@@ -92,6 +105,7 @@ struct work {
     int64_t n_threads;
     int64_t n_panels; /* of all products */
     int64_t piece_panels;
+    bool streams; /* a part's first piece is most of it */
 };
 
 /* What a thread has taken, of its own part or of another's: panels, counted through the part. */
@@ -110,6 +124,7 @@ static struct work divide(const struct linear *linear, const struct linear_produ
     struct work work = {.products = products,
                         .n_products = n_products,
                         .n_threads = linear->n_threads,
+                        .streams = linear->n_tokens == 1 || !linear->between,
                         .piece_panels = 1 + piece_bytes / (row_bytes * PACKED_ROWS)};
     for (int32_t i = 0; i < n_products; i++)
         work.n_panels += packed_panels(products[i].w->rows);
@@ -122,9 +137,9 @@ static struct range part_of(const struct work *work, const struct matrix *w, int
     return (struct range){panels * thread / work->n_threads, panels * (thread + 1) / work->n_threads};
 }
 
-/* A part's first piece is most of it, as an uninterrupted stream is read fastest. */
+/* A part's first piece is most of it, as an uninterrupted stream is read fastest; or nothing. */
 static struct range piece_at(const struct work *work, int64_t part_panels, int64_t index) {
-    const int64_t first = part_panels * 3 / 4;
+    const int64_t first = work->streams ? part_panels * 3 / 4 : 0;
     struct range piece = {0, first};
     if (index > 0) {
         piece.begin = first + (index - 1) * work->piece_panels;
@@ -239,7 +254,7 @@ static void run(struct linear *linear, const struct linear_product *products, in
     work.in_bf16 = in_bf16;
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
-    for (struct piece piece; take_piece(linear, &work, &piece);)
+    for (struct piece piece; take_piece(linear, &work, &piece); call_between(linear))
         multiply_piece(linear, &work, &piece);
 }
 
@@ -271,6 +286,6 @@ void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t blo
     const struct work work = divide(linear, &(struct linear_product){.w = w}, 1);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
-    for (struct piece piece; take_piece(linear, &work, &piece);)
+    for (struct piece piece; take_piece(linear, &work, &piece); call_between(linear))
         multiply_exact(linear, w, rows_of(&work, w, &piece, 0), block, scale, sums, bad);
 }

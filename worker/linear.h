@@ -34,6 +34,11 @@ NODISCARD enum status linear_create(const struct kernels *kernels, matmul_bf16 *
  * others ever, whatever else the step has. */
 void linear_step(struct linear *linear, const bool *in_prompt);
 
+/* Calls this on the main thread, with the argument, again and again while products of several tokens are
+ * formed.
+ */
+void linear_between(struct linear *linear, void (*call)(void *argument), void *argument);
+
 /* What the next products multiply: x [n_tokens, cols], unchanged until the last of them; rows [n_tokens],
  * too, says which rows of the step these are (NULL: the first ones). */
 void linear_input(struct linear *linear, const float *x, int64_t cols, int32_t n_tokens, const int32_t *rows);

@@ -260,7 +260,7 @@ static enum status set_up(struct simulation *simulation) {
                                        .vocab_size = (int32_t)setup->dims.vocab_size,
                                        .context_length = setup->engine.context_length};
     TRY(comm_agree(comm, step_channel_create(comm, limits, &simulation->channel)));
-    const struct allreduce_config allreduce = {.choice = setup->engine.allreduce};
+    const struct allreduce_config allreduce = {.choice = setup->engine.allreduce, .wire = setup->engine.wire};
     return allreduce_set_up(comm, &allreduce);
 }
 

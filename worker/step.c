@@ -55,10 +55,10 @@ static enum status embed(struct worker *worker) {
     return STATUS_OK;
 }
 
-static void norm_rows(const struct worker *worker, const float *weight) {
+static void norm_rows(const struct worker *worker, struct residual_rows rows, const float *weight) {
     const struct model_spec *spec = worker->shard->spec;
-#pragma omp parallel for if (threads_worthwhile((int64_t)worker->batch.n_rows * spec->hidden_size))
-    for (int32_t row = 0; row < worker->batch.n_rows; row++)
+#pragma omp parallel for if (threads_worthwhile((int64_t)rows.n * spec->hidden_size))
+    for (int32_t row = rows.first; row < rows.first + rows.n; row++)
         worker->kernels->rms_norm(worker->act.x + (int64_t)row * spec->hidden_size, weight,
                                   spec->rms_norm_eps, spec->hidden_size,
                                   worker->act.normed + (int64_t)row * spec->hidden_size);
@@ -163,10 +163,59 @@ static void finish_agreement(struct worker *worker, int32_t layer) {
     worker->result.times.select += timer_seconds() - agreed;
 }
 
-static void add_output_bias(const struct worker *worker, const float *bias) {
+static void add_output_bias(const struct worker *worker, struct residual_rows rows, const float *bias) {
     const int64_t hidden = worker->shard->spec->hidden_size;
-    for (int32_t row = 0; bias && row < worker->batch.n_rows; row++)
+    for (int32_t row = rows.first; bias && row < rows.first + rows.n; row++)
         worker->kernels->add(bias, hidden, worker->act.x + row * hidden);
+}
+
+/* Products of these rows come next: whether linear may round them is looked up by their place in the step. */
+static void begin_part(struct worker *worker, struct residual_rows rows) {
+    linear_step(worker->linear, worker->batch.in_prompt + rows.first);
+    residual_begin(worker->residual, rows);
+}
+
+static void send_attention(struct worker *worker, const struct layer_shard *layer,
+                           struct residual_rows rows) {
+    now_at(worker, OPERATION_ATTENTION);
+    begin_part(worker, rows);
+    residual_add_product(worker->residual, &layer->o, worker->shard->map.head_block,
+                         worker->act.attended + rows.first * layer->o.cols);
+    now_at(worker, OPERATION_ATTENTION_SUM);
+    residual_send(worker->residual);
+}
+
+static void take_attention(struct worker *worker, const struct layer_shard *layer,
+                           struct residual_rows rows) {
+    now_at(worker, OPERATION_ATTENTION_SUM);
+    residual_finish(worker->residual, worker->act.x);
+    add_output_bias(worker, rows, layer->o_bias);
+}
+
+static void run_mlp(struct worker *worker, const struct layer_shard *layer, struct residual_rows rows) {
+    now_at(worker, OPERATION_MLP);
+    norm_rows(worker, rows, layer->mlp_norm);
+    begin_part(worker, rows);
+    mlp_run(worker->mlp, layer, worker->act.normed + (int64_t)rows.first * worker->shard->spec->hidden_size,
+            rows.n, worker->residual);
+}
+
+/* Attention's output and the MLP, part by part of a prompt's rows: each part's sum travels while the next
+ * one's product is formed. One part, as in decoding: one after the other. */
+static void run_sums(struct worker *worker, const struct layer_shard *layer) {
+    const int32_t n_rows = worker->batch.n_rows, n_parts = residual_n_parts(worker->residual, n_rows);
+    send_attention(worker, layer, residual_part(n_rows, n_parts, 0));
+    for (int32_t i = 0; i < n_parts; i++) {
+        const struct residual_rows rows = residual_part(n_rows, n_parts, i);
+        if (i + 1 < n_parts) send_attention(worker, layer, residual_part(n_rows, n_parts, i + 1));
+        take_attention(worker, layer, rows);
+        run_mlp(worker, layer, rows);
+        now_at(worker, OPERATION_MLP_SUM);
+        if (i > 0) residual_finish(worker->residual, worker->act.x); /* the MLP's of the part before */
+        residual_send(worker->residual);
+    }
+    residual_finish(worker->residual, worker->act.x);
+    linear_step(worker->linear, worker->batch.in_prompt);
 }
 
 /* One layer. The agreement of a selecting layer is begun after attention and finished at the layer's end:
@@ -174,11 +223,9 @@ static void add_output_bias(const struct worker *worker, const float *bias) {
 static enum status run_layer(struct worker *worker, int32_t layer_index) {
     const struct layer_shard *layer = &worker->shard->layers[layer_index];
     struct activations *act = &worker->act;
-    const int32_t n_rows = worker->batch.n_rows;
-
     heartbeat_layer(comm_heartbeat(worker->comm), layer_index);
     now_at(worker, OPERATION_ATTENTION);
-    norm_rows(worker, layer->attention_norm);
+    norm_rows(worker, (struct residual_rows){0, worker->batch.n_rows}, layer->attention_norm);
     project_heads(worker, layer_index);
     const size_t message_words = lay_out_messages(worker, layer_index);
     attention_run(worker->attention, &(struct attention_call){
@@ -196,18 +243,7 @@ static enum status run_layer(struct worker *worker, int32_t layer_index) {
     probe_layer(worker->probe, worker->policy, &worker->batch, layer_index, act->q);
     if (message_words > 0) begin_agreement(worker, message_words);
 
-    residual_begin(worker->residual, n_rows);
-    residual_add_product(worker->residual, &layer->o, worker->shard->map.head_block, act->attended);
-    now_at(worker, OPERATION_ATTENTION_SUM);
-    residual_finish(worker->residual, act->x);
-    add_output_bias(worker, layer->o_bias);
-
-    now_at(worker, OPERATION_MLP);
-    norm_rows(worker, layer->mlp_norm);
-    residual_begin(worker->residual, n_rows);
-    mlp_run(worker->mlp, layer, act->normed, n_rows, worker->residual);
-    now_at(worker, OPERATION_MLP_SUM);
-    residual_finish(worker->residual, act->x);
+    run_sums(worker, layer);
 
     if (message_words > 0) finish_agreement(worker, layer_index);
     return STATUS_OK;

@@ -307,6 +307,11 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
     return STATUS_OK;
 }
 
+/* What is under way between hosts moves when MPI is called. */
+static void drive_sums(void *comm) {
+    allreduce_progress(comm);
+}
+
 static enum status set_up(struct worker *worker) {
     struct comm *comm = worker->comm;
     struct shard_map map;
@@ -321,8 +326,9 @@ static enum status set_up(struct worker *worker) {
     bool crowded = false;
     TRY(comm_agree(comm, start_threads(worker, &n_threads, &crowded)));
     TRY(bind_threads(worker, n_threads));
-    TRY(allreduce_set_up(comm,
-                         &(struct allreduce_config){.choice = worker->config.allreduce, .crowded = crowded}));
+    const struct allreduce_config allreduce = {
+        .choice = worker->config.allreduce, .wire = worker->config.wire, .crowded = crowded};
+    TRY(allreduce_set_up(comm, &allreduce));
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);
@@ -330,6 +336,8 @@ static enum status set_up(struct worker *worker) {
     TRY(comm_agree(comm, create_cache_and_policy(worker)));
     log_selection(worker);
     TRY(comm_agree(comm, create_step_memory(worker, n_threads)));
+    TRY(residual_connect(worker->residual));
+    if (allreduce_overlaps(comm)) linear_between(worker->linear, drive_sums, comm);
     TRY(comm_agree(comm, set_notes_create(comm, worker->shard, worker->sliding_window, &worker->set_notes)));
     return comm_agree(comm, step_channel_create(comm, worker->limits, &worker->channel));
 }

@@ -14,6 +14,8 @@ refuses "--top-p: 1.5 is out of range; it must be from 0 to 1" run -m $model --t
 refuses "--prompt: the value is missing; write --prompt TEXT" tokenize -m $model -p
 refuses "--prompt: the text is not valid UTF-8" tokenize -m $model -p $'a\xff'
 refuses "no model given; name a Hugging Face folder or a .gguf file with -m PATH or CAUCUS_MODEL" plan
+refuses "--wire bf16 rounds sums, and --numerics reproducible does not; it goes with --numerics fast" \
+    run -m $model -p x --wire bf16
 refuses "--budget 5 is below --sinks 4 + 2: no room is left to choose" run -m $model --budget 5
 refuses_together "--correct-every needs a policy that evicts nothing, and streaming does" \
     run -m $model -p x --policy streaming --correct-every 8

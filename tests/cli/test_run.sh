@@ -46,6 +46,10 @@ for way in auto mpi shared; do
     again=$(mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11 --allreduce $way)
     [ "$again" = "$output" ] || fail "--allreduce $way: '$again' instead of '$output'"
 done
+for way in auto leaders doubling ring direct scatter; do # rank 1 alone on a host of its own
+    again=$(CAUCUS_TEST_HOSTS=0,1,0 mpirun -q -n 3 "$program" run -m $model -p "Once upon a time" -n 11 --allreduce $way)
+    [ "$again" = "$output" ] || fail "--allreduce $way on two hosts: '$again' instead of '$output'"
+done
 again=$(OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p "Once upon a time" -n 11)
 [ "$again" = "$output" ] || fail "without shared memory: '$again' instead of '$output'"
 
@@ -59,6 +63,10 @@ refused "5 ranks cannot share the 4 KV heads of this model: run at most 4" \
     mpirun -q -n 5 "$program" run -m $model -p x
 refused "--allreduce shared needs memory that all ranks see, but they are on several hosts, or /dev/shm is too small" \
     env OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p x --allreduce shared
+refused "--allreduce shared needs memory that all ranks see, but they are on several hosts, or /dev/shm is too small" \
+    env CAUCUS_TEST_HOSTS=0,1 mpirun -q -n 2 "$program" run -m $model -p x --allreduce shared
+refused "CAUCUS_TEST_HOSTS=0: 2 numbers of hosts with commas between them are wanted" \
+    env CAUCUS_TEST_HOSTS=0 mpirun -q -n 2 "$program" run -m $model -p x
 refused "rank 1: cannot open $model: No such file or directory" \
     mpirun -q -n 1 "$program" run -m $model -p x : -n 1 -wdir / "$program" run
 LC_ALL=C sed 's/sources [0-9a-f]/sources x/' "$program" >"$scratch/other"

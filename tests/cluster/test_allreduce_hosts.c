@@ -235,6 +235,58 @@ static void test_minimum(void **state) {
     }
 }
 
+/* Several under way, of different kinds and lengths, with other sums and a minimum between. */
+static void expect_begun_sums(const struct expected *expected, uint64_t round) {
+    enum { MOST = 20000 };
+    static int64_t exact[2][MOST];
+    static float inexact[MOST];
+    const size_t n = (size_t)(rng_uniform(6, 0, round) * MOST),
+                 n_floats = (size_t)(rng_uniform(7, 0, round) * MOST);
+    for (size_t i = 0; i < MOST; i++) {
+        exact[0][i] = term_i64(comm_rank(comm), i);
+        exact[1][i] = term_i64(comm_rank(comm), i + 1) >> 30;
+        inexact[i] = term_f32(comm_rank(comm), i);
+    }
+    uint32_t minimum = term_u32(comm_rank(comm), round);
+    allreduce_sum_i64_begin(comm, exact[0], n);
+    allreduce_sum_f32_begin(comm, inexact, n_floats);
+    allreduce_min_u32_begin(comm, &minimum, 1);
+    allreduce_sum_i64_begin(comm, exact[1], MOST);
+    expect_sum_i64(1000, 0);
+    allreduce_progress(comm);
+    allreduce_sum_finish(comm);
+    allreduce_min_u32_finish(comm);
+    allreduce_sum_i64_begin(comm, exact[0], 0);
+    allreduce_sum_finish(comm);
+    allreduce_sum_finish(comm);
+    allreduce_sum_finish(comm);
+    for (size_t i = 0; i < MOST; i += 7) {
+        int64_t sums[2] = {i < n ? 0 : term_i64(comm_rank(comm), i), 0};
+        for (int rank = 0; rank < comm_size(comm); rank++) {
+            if (i < n) sums[0] += term_i64(rank, i);
+            sums[1] += term_i64(rank, i + 1) >> 30;
+        }
+        assert_int_equal(exact[0][i], sums[0]);
+        assert_int_equal(exact[1][i], sums[1]);
+        const float sum = i < n_floats ? ordered_sum(expected, i, false) : term_f32(comm_rank(comm), i);
+        assert_memory_equal(&inexact[i], &sum, sizeof sum);
+    }
+}
+
+static void test_begun_sums(void **state) {
+    (void)state;
+    enum { ROUNDS = 8, BYTES = 160000 };
+    for (int p = 0; p < N_PLACEMENTS; p++) {
+        if (!is_another(p)) continue;
+        set_up(placements[p], ALLREDUCE_WIRE_F32);
+        assert_int_equal(allreduce_reserve(comm, 100), STATUS_OK);
+        assert_int_equal(allreduce_reserve(comm, BYTES), STATUS_OK);
+        const struct expected expected = expected_of(placements[p]);
+        for (uint64_t round = 0; round < ROUNDS; round++)
+            expect_begun_sums(&expected, round);
+    }
+}
+
 /* Whoever asks for a way between hosts gets it for integers; floats keep their order all the same. */
 static void test_choices(void **state) {
     (void)state;
@@ -280,6 +332,7 @@ int main(void) {
         cmocka_unit_test(test_sum_f32_is_in_the_documented_order),
         cmocka_unit_test(test_bf16_rounds_each_hosts_part_and_the_sum),
         cmocka_unit_test(test_minimum),
+        cmocka_unit_test(test_begun_sums),
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_environment),
     };

@@ -132,6 +132,30 @@ static void reproducible_numerics_do_not(void **state) {
     run(NULL, all, NULL, NULL);
 }
 
+static void count(void *argument) {
+    ++*(int *)argument;
+}
+
+/* Who is called between pieces sees several tokens often, one token never, and changes nothing. */
+static void others_get_a_turn_between_pieces(void **state) {
+    (void)state;
+    struct fixture f;
+    float y[TOKENS * ROWS];
+    int n_calls = 0;
+    set_up(&f, NULL);
+    linear_between(f.linear, count, &n_calls);
+    const struct matrix f32 = {DTYPE_F32, ROWS, COLS, f.weights, 0};
+    linear_input(f.linear, f.x, COLS, TOKENS, NULL);
+    linear_run(f.linear, &(struct linear_product){&f32, y}, 1);
+    check(&f, &f32, NULL, y);
+    assert_true(n_calls > 0);
+    n_calls = 0;
+    linear_input(f.linear, f.x, COLS, 1, NULL);
+    linear_run(f.linear, &(struct linear_product){&f32, y}, 1);
+    assert_int_equal(n_calls, 0);
+    arena_destroy(f.memory);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(prompts_run_in_bf16),
@@ -139,6 +163,7 @@ int main(void) {
         cmocka_unit_test(neighbours_make_no_difference),
         cmocka_unit_test(prompts_are_long_spans_that_do_not_decode),
         cmocka_unit_test(reproducible_numerics_do_not),
+        cmocka_unit_test(others_get_a_turn_between_pieces),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
