@@ -8,6 +8,7 @@
  *                 select   at its 3rd minimum over ranks
  *                 plan:N   as plan N, counted from 0, is sent or has come
  *                 write:N  at its Nth write to FAULT_FILE
+ *   FAULT_MARK    a file that is made at that moment, with the job's number in it
  *   FAULT_ACTION  kill     SIGKILL
  *                 stop     SIGSTOP
  *                 hang     sleeps for ever in the calling thread, as in a read that never returns
@@ -18,6 +19,7 @@
  * Sums and minima must go through MPI (--allreduce mpi). */
 #include <dlfcn.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <mpi.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -59,8 +61,19 @@ static bool is_counted(const char *name, int number) {
     return is_phase(phase);
 }
 
-static void act(void) {
+static void mark(void) {
     seen.done = true;
+    const char *path = getenv("FAULT_MARK");
+    const int file = path ? open(path, O_CREAT | O_WRONLY, 0666) : -1;
+    if (file >= 0) {
+        const char *job = getenv("OMPI_MCA_ess_base_jobid");
+        if (job) (void)!write(file, job, strlen(job));
+        close(file);
+    }
+}
+
+static void act(void) {
+    mark();
     if (is("FAULT_ACTION", "kill")) raise(SIGKILL);
     if (is("FAULT_ACTION", "stop")) raise(SIGSTOP);
     while (is("FAULT_ACTION", "hang"))
@@ -71,11 +84,17 @@ static void act(void) {
         fprintf(stderr, "injector: %s failed\n", command);
 }
 
+/* The function that is wrapped. */
+static void find(const char *name, void *function_out, size_t size) {
+    void *address = dlsym(RTLD_NEXT, name);
+    memcpy(function_out, &address, size);
+}
+
 /* ---- loading ---- */
 
 ssize_t pread(int file, void *data, size_t size, off_t offset) {
-    ssize_t (*next)(int, void *, size_t, off_t) =
-        (ssize_t(*)(int, void *, size_t, off_t))dlsym(RTLD_NEXT, "pread");
+    ssize_t (*next)(int, void *, size_t, off_t);
+    find("pread", &next, sizeof next);
     if (__atomic_add_fetch(&seen.preads, 1, __ATOMIC_RELAXED) == PREADS && is_phase("load")) act();
     return next(file, data, size, offset);
 }
@@ -104,7 +123,7 @@ int MPI_Iallreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op o
 
 static void corrupt(unsigned char *plan) {
     plan[CORRUPTED_BYTE] ^= 0x10;
-    seen.done = true;
+    mark();
 }
 
 /* Plans are the only broadcasts that are begun and ended apart. Rank 0's goes out damaged; another's is
@@ -141,8 +160,8 @@ static bool is_faulty_file(int file) {
 
 /* Half of what is written at that moment still fits. */
 ssize_t write(int file, const void *data, size_t size) {
-    ssize_t (*next)(int, const void *, size_t) =
-        (ssize_t(*)(int, const void *, size_t))dlsym(RTLD_NEXT, "write");
+    ssize_t (*next)(int, const void *, size_t);
+    find("write", &next, sizeof next);
     const char *rank = getenv("OMPI_COMM_WORLD_RANK"), *wanted = getenv("FAULT_RANK");
     const bool faulty =
         rank && wanted && strcmp(rank, wanted) == 0 && is("FAULT_ACTION", "full") && is_faulty_file(file);
@@ -151,7 +170,7 @@ ssize_t write(int file, const void *data, size_t size) {
         return -1;
     }
     if (faulty && is_counted("write", ++seen.writes)) {
-        seen.done = true;
+        mark();
         return next(file, data, size / 2);
     }
     return next(file, data, size);

@@ -21,10 +21,11 @@ supervisor=$!
 
 # The processes below a process.
 below() {
-    local child
-    for child in $(cat "/proc/$1/task/$1/children" 2>/dev/null); do
+    local child children=()
+    read -ra children <"/proc/$1/task/$1/children" || true
+    for child in "${children[@]}"; do
         echo "$child"
-        below "$child"
+        below "$child" 2>/dev/null
     done
 }
 
