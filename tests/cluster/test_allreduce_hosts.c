@@ -57,7 +57,10 @@ static bool is_another(int p) {
 }
 
 static void set_up(const int *placement, enum allreduce_wire wire) {
-    const struct allreduce_config config = {.wire = wire, .crowded = true, .hosts = placement};
+    const struct allreduce_config config = {.choice = ALLREDUCE_DOUBLING, /* fewer to measure */
+                                            .wire = wire,
+                                            .crowded = true,
+                                            .hosts = placement};
     assert_int_equal(allreduce_set_up(comm, &config), STATUS_OK);
 }
 
@@ -88,7 +91,7 @@ static void test_placements(void **state) {
 }
 
 /* Sizes about those of slots, pieces and shares. */
-static const size_t sizes[] = {0, 1, 2, 6, 7, 1023, 32767, 32769, 70001, 300001};
+static const size_t sizes[] = {0, 1, 2, 7, 1023, 32769, 300001};
 enum { N_SIZES = sizeof sizes / sizeof *sizes };
 
 static void expect_sum_i64(size_t n, int shift) {
@@ -312,13 +315,14 @@ static void test_environment(void **state) {
     static const char *const wrong[] = {
         "",  "x",   "0,",           "-1,0,0,0,0,0,0", "0,0,0,0,0,0,0,0",        "0 1",
         ",", "0;0", "0,,0,0,0,0,0", "0,0,0,0,0,0,0,", "99999999999999999999,0", "2147483648"};
+    static const char right[] = "0,1,0,1,2,2,0";
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong && comm_size(comm) > 1; i++) {
         setenv("CAUCUS_TEST_HOSTS", wrong[i], 1);
         assert_int_equal(allreduce_set_up(comm, &config), STATUS_BAD_INPUT);
         assert_null(comm->window);
         expect_sum_i64(10, 0); /* MPI still can */
     }
-    setenv("CAUCUS_TEST_HOSTS", "0,1,0,1,2,2,0" + 2 * (RANKS_MAX - comm_size(comm)), 1);
+    setenv("CAUCUS_TEST_HOSTS", &right[2 * (RANKS_MAX - comm_size(comm))], 1);
     assert_int_equal(allreduce_set_up(comm, &config), STATUS_OK);
     if (comm_size(comm) > 1) assert_true(comm->hosts.n >= 2);
     expect_sum_i64(10, 0);
