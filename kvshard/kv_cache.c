@@ -7,6 +7,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/numbers.h"
+#include "kvshard/kv_stripes.h"
 
 _Static_assert(KV_PAGE_TOKENS <= 32, "page_entry.written has a bit for every token of a page");
 
@@ -93,12 +94,16 @@ static struct page_entry *entries_of(const struct kv_cache *cache, int64_t table
     return cache->tables + table * cache->table_pages;
 }
 
+bool kv_cache_owns(const struct kv_cache *cache, int64_t row) {
+    return !(cache->shape.other_stripes >> kv_stripe_of(row) & 1);
+}
+
 /* Pages for rows [first, end) of a table, as far as it lacks them: the page of `first` may be there, or may
  * have been released. */
 static enum status take_pages(struct kv_cache *cache, int64_t table, int64_t first, int64_t end) {
     struct page_entry *entries = entries_of(cache, table);
     for (int64_t i = first / KV_PAGE_TOKENS; i < kv_pages_of(end); i++) {
-        if (entries[i].page) continue;
+        if (entries[i].page || !kv_cache_owns(cache, i * KV_PAGE_TOKENS)) continue;
         void *page;
         TRY(kv_pool_take(cache->pool, &page));
         entries[i].page = page;
@@ -155,7 +160,10 @@ static struct page_entry *page_of(const struct kv_cache *cache, int64_t table, i
 
 void kv_cache_append(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local, int64_t row,
                      const float *key, const float *value) {
-    struct page_entry *entry = page_of(cache, table_of(cache, slot, layer, kv_head_local), row);
+    const int64_t table = table_of(cache, slot, layer, kv_head_local);
+    CHECK(row >= 0 && row < cache->lengths[table]);
+    if (!kv_cache_owns(cache, row)) return;
+    struct page_entry *entry = page_of(cache, table, row);
     const uint32_t token = (uint32_t)row % KV_PAGE_TOKENS;
     unsigned char *key_row = entry->page + token * cache->row_bytes;
     const struct kv_shape *shape = &cache->shape;

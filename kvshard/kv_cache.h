@@ -4,6 +4,9 @@
  * (kv_policy_row), and without a policy that forgets tokens it is token r. Tables do not depend on each
  * other: one may lack rows and pages that others have.
  *
+ * Where ranks share a KV head, each has the rows of its own stripes (kvshard/kv_stripes.h): those of others
+ * are reserved and appended like all, but take no page and are not stored.
+ *
  * Memory:  page tables for the whole context are made by create, but untouched memory costs nothing: a
  *          table's part becomes real, 1 byte per token, as the sequence first grows into it. Pages come
  *          from the pool as sequences grow and return to it when a slot is freed.
@@ -13,6 +16,7 @@
  * Ranks:   local. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -30,6 +34,7 @@ struct kv_shape {
     int32_t head_dim;
     int64_t context_length; /* tokens a slot may hold at most */
     enum dtype dtype;       /* f32, f16, bf16, Q8_0 */
+    uint32_t other_stripes; /* bit s: the rows of stripe s are other ranks' */
 };
 
 /* `kernels` stays the caller's and must outlive the cache. */
@@ -45,12 +50,15 @@ NODISCARD enum status kv_cache_reserve(struct kv_cache *cache, int32_t slot, int
 NODISCARD enum status kv_cache_reserve_rows(struct kv_cache *cache, int32_t slot, int32_t layer,
                                             int32_t kv_head_local, int64_t n_rows);
 
+/* Is the row in one of this rank's stripes? */
+bool kv_cache_owns(const struct kv_cache *cache, int64_t row);
+
 /* Stores key and value [head_dim] in a row that was reserved. It may be stored anew. */
 void kv_cache_append(struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local, int64_t row,
                      const float *key, const float *value);
 
 /* Pointers to n rows of keys and values: those listed in `rows`, or first, first + 1, … where rows is NULL.
- * A row that was never appended, or was released since, is a failed check. */
+ * A row that was never appended, was released since, or is another rank's, is a failed check. */
 void kv_cache_rows(const struct kv_cache *cache, int32_t slot, int32_t layer, int32_t kv_head_local,
                    const int32_t *rows, int64_t first, int64_t n, const void **keys_out,
                    const void **values_out);

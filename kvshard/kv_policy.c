@@ -26,6 +26,7 @@ struct kv_policy {
     struct kv_cache *cache;
     int32_t n_slots, n_layers, n_heads_local, n_kv_heads_local, n_threads;
     int64_t context_length, dense_below;
+    bool keys_are_fed;
 };
 
 static enum status unknown_policy(const char *name) {
@@ -70,6 +71,7 @@ static void check_shape(const struct kv_policy_config *config) {
     CHECK(config->n_heads_local % config->n_kv_heads_local == 0);
     CHECK(config->first_head >= 0 && config->n_threads > 0 && config->kernels);
     CHECK(config->n_heads_global - config->first_head >= config->n_heads_local);
+    CHECK(!config->keys_are_fed || config->n_kv_heads_local == 1);
 }
 
 static enum status create_emulate(const struct kv_policy_config *config, struct kv_policy *policy) {
@@ -107,7 +109,8 @@ enum status kv_policy_create(const struct kv_policy_config *config, struct kv_po
                                  .n_kv_heads_local = config->n_kv_heads_local,
                                  .n_threads = config->n_threads,
                                  .context_length = config->context_length,
-                                 .dense_below = config->dense_below};
+                                 .dense_below = config->dense_below,
+                                 .keys_are_fed = config->keys_are_fed};
     const enum status status = create_state(config, policy);
     if (status == STATUS_OK)
         *policy_out = policy;
@@ -155,6 +158,25 @@ enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, int64_t firs
 
 bool kv_policy_evicts(const struct kv_policy *policy) {
     return policy->vtable->admit != NULL;
+}
+
+bool kv_policy_shares_heads(const char *name) {
+    const struct kv_policy_vtable *vtable = find_policy(name);
+    return !vtable || !vtable->whole_heads;
+}
+
+void kv_policy_feed(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t token,
+                    const float *key) {
+    check_place(policy, slot, layer, token + 1);
+    check_thread(policy, thread);
+    if (policy->keys_are_fed && policy->vtable->feed)
+        policy->vtable->feed(policy->state, thread, slot, layer, token, key);
+}
+
+int64_t kv_policy_next_key(const struct kv_policy *policy, int32_t slot, int32_t layer) {
+    check_place(policy, slot, layer, 1);
+    if (!policy->keys_are_fed || !policy->vtable->next_key) return INT64_MAX;
+    return policy->vtable->next_key(policy->state, slot, layer);
 }
 
 int64_t kv_policy_row(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t kv_head,

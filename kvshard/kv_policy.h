@@ -17,6 +17,8 @@
  *   agree    (worker, cluster) the messages of all ranks are combined by MIN: nobody decides alone
  *   take     the agreed message becomes the set that later layers attend to
  * take must come before the next layer begins; until then the collective may be under way.
+ * Where ranks share a KV head, all of them run the policy for it, on the same queries and, as they exchange
+ * them, the same scores; keys, of which the cache has but this rank's, come by feed.
  * A policy is one file with one struct kv_policy_vtable, and one line in the table of kv_policy.c.
  * Prefill is dense under every policy, over what has not been evicted. docs/policies.md has the rules.
  *
@@ -63,6 +65,8 @@ struct kv_policy_config {
     int32_t n_threads;             /* that may choose, rank or rescore at the same time */
     const struct kernels *kernels; /* the caller's; outlive the policy */
     struct kv_cache *cache;        /* likewise, of the same shape; NULL where nothing is admitted or read */
+    bool keys_are_fed; /* ranks share a KV head, the only one: policies that do not allow it are refused
+                          before */
 };
 
 /* What a layer does with a sequence's decode token: a set of these. */
@@ -110,6 +114,18 @@ NODISCARD enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, in
 
 /* May the policy forget tokens for good? */
 bool kv_policy_evicts(const struct kv_policy *policy);
+
+/* May ranks share its KV heads? Not those of one that reads or moves rows of all a head's cache. */
+bool kv_policy_shares_heads(const char *name);
+
+/* keys_are_fed. Keys [D] come after admit and before anything else of the layer, each sequence's in ascending
+ * order; not fed are the keys of other heads' tables, and without keys_are_fed nothing happens. */
+void kv_policy_feed(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t token,
+                    const float *key);
+
+/* keys_are_fed, after a rewind: the token whose key comes next. It may have come before and lie in the page
+ * of the sequence's end; INT64_MAX: the policy does not look at this layer's keys. */
+int64_t kv_policy_next_key(const struct kv_policy *policy, int32_t slot, int32_t layer);
 
 /* Row of an admitted token in the cache. */
 int64_t kv_policy_row(const struct kv_policy *policy, int32_t slot, int32_t layer, int32_t kv_head,

@@ -49,6 +49,13 @@ struct kv_policy_vtable {
     /* Query heads of one KV head may have different lists: their scores cannot be replaced. */
     bool lists_per_head;
 
+    /* Reads or moves rows of a KV head's whole cache: ranks cannot share the head. */
+    bool whole_heads;
+
+    /* keys_are_fed, of KV head 0. NULL: keys are not looked at. */
+    void (*feed)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t token, const float *key);
+    int64_t (*next_key)(const void *state, int32_t slot, int32_t layer);
+
     /* Of a step of N > dense_below; all others are KV_ATTEND_ALL and call no further hook.
      * NULL: so are these. */
     enum kv_attention (*layer)(const void *state, int32_t slot, int32_t layer, int64_t n_cached);

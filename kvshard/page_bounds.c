@@ -17,6 +17,7 @@ struct table {
 
 struct scratch {
     float *key;      /* [D] */
+    void *stored;    /* the same as the cache holds it */
     float *row;      /* [2 D'] */
     float *query;    /* [g, 2 D'] */
     float *scores;   /* [g, context in pages] */
@@ -31,6 +32,7 @@ struct page_bounds {
     enum dtype key_dtype, row_dtype;
     size_t row_bytes;
     int64_t max_pages; /* of a context */
+    bool is_fed;
     float scale;
     struct table *tables;    /* [n_slots, n_layers, n_kv_heads] */
     struct scratch *scratch; /* [n_threads] */
@@ -58,6 +60,7 @@ static enum status create_scratch(const struct kv_policy_config *config, struct 
     for (int32_t i = 0; i < config->n_threads; i++) {
         struct scratch *scratch = &bounds->scratch[i];
         TRY(ARENA_TAKE(memory, (size_t)config->head_dim, &scratch->key));
+        TRY(arena_take(memory, 1, dtype_bytes(bounds->key_dtype, config->head_dim), &scratch->stored));
         TRY(ARENA_TAKE(memory, row_size, &scratch->row));
         TRY(ARENA_TAKE(memory, group * row_size, &scratch->query));
         TRY(ARENA_TAKE(memory, group * max_pages, &scratch->scores));
@@ -81,6 +84,7 @@ enum status page_bounds_create(const struct kv_policy_config *config, struct are
     bounds->row_dtype = bounds->key_dtype == DTYPE_Q8_0 ? DTYPE_F32 : bounds->key_dtype;
     bounds->row_bytes = dtype_bytes(bounds->row_dtype, bounds->row_size);
     bounds->max_pages = kv_pages_of(config->context_length);
+    bounds->is_fed = config->keys_are_fed;
     bounds->scale = attention_scale(config->head_dim);
     TRY(create_tables(config, memory, bounds));
     TRY(create_scratch(config, memory, bounds));
@@ -124,12 +128,11 @@ static void merge_key(const float *key, int64_t head_dim, float *row) {
     }
 }
 
-/* Tokens first … first + n - 1, which lie in one page, go into the last entry. */
-static void add_tokens(const struct page_bounds *bounds, struct bounds_table at, int64_t first, int64_t n) {
+/* The keys of tokens first … first + n - 1, which lie in one page, go into the last entry. */
+static void add_keys(const struct page_bounds *bounds, struct bounds_table at, int64_t first, int64_t n,
+                     const void *const *keys) {
     struct table *table = table_of(bounds, at);
     struct scratch *scratch = &bounds->scratch[at.thread];
-    const void *keys[KV_PAGE_TOKENS], *values[KV_PAGE_TOKENS];
-    kv_cache_rows(bounds->cache, at.slot, at.layer, at.kv_head, NULL, first, n, keys, values);
     if (table->open)
         bounds->kernels->load(row_of(bounds, table, table->n_entries - 1), bounds->row_dtype,
                               bounds->row_size, scratch->row);
@@ -149,11 +152,25 @@ static void add_tokens(const struct page_bounds *bounds, struct bounds_table at,
 
 void page_bounds_extend(struct page_bounds *bounds, struct bounds_table at, int64_t n_cached) {
     struct table *table = table_of(bounds, at);
-    CHECK(bounds->cache);
     while (table->n_tokens < n_cached) {
+        const void *keys[KV_PAGE_TOKENS], *values[KV_PAGE_TOKENS];
         const int64_t first = table->n_tokens, page_end = (first / KV_PAGE_TOKENS + 1) * KV_PAGE_TOKENS;
-        add_tokens(bounds, at, first, smaller_i64(page_end, n_cached) - first);
+        const int64_t n = smaller_i64(page_end, n_cached) - first;
+        CHECK(bounds->cache && !bounds->is_fed);
+        kv_cache_rows(bounds->cache, at.slot, at.layer, at.kv_head, NULL, first, n, keys, values);
+        add_keys(bounds, at, first, n, keys);
     }
+}
+
+void page_bounds_feed(struct page_bounds *bounds, struct bounds_table at, int64_t token, const float *key) {
+    void *stored = bounds->scratch[at.thread].stored;
+    CHECK(bounds->is_fed && token == page_bounds_next(bounds, at));
+    bounds->kernels->store(key, bounds->head_dim, bounds->key_dtype, stored);
+    add_keys(bounds, at, token, 1, (const void *const[]){stored});
+}
+
+int64_t page_bounds_next(const struct page_bounds *bounds, struct bounds_table at) {
+    return table_of(bounds, at)->n_tokens;
 }
 
 int64_t page_bounds_entries(const struct page_bounds *bounds, struct bounds_table at) {

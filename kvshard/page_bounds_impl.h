@@ -29,7 +29,7 @@
 
 struct page_bounds;
 
-/* config->cache NULL: may be asked nothing. */
+/* config->cache NULL: may be asked nothing, unless config->keys_are_fed. */
 NODISCARD enum status page_bounds_create(const struct kv_policy_config *config, struct arena *memory,
                                          struct page_bounds **bounds_out);
 
@@ -41,6 +41,11 @@ struct bounds_table {
 /* Reads the keys of tokens that came since the last time, up to n_cached, each from its own row. A page's
  * first token begins an entry, and so does the first token after a cut. */
 void page_bounds_extend(struct page_bounds *bounds, struct bounds_table table, int64_t n_cached);
+
+/* The same where keys are fed: the one of token page_bounds_next, [D]. It counts as the cache would hold it.
+ */
+void page_bounds_feed(struct page_bounds *bounds, struct bounds_table table, int64_t token, const float *key);
+int64_t page_bounds_next(const struct page_bounds *bounds, struct bounds_table table);
 
 int64_t page_bounds_entries(const struct page_bounds *bounds, struct bounds_table table);
 

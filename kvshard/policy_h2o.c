@@ -174,6 +174,7 @@ const struct kv_policy_vtable kv_policy_h2o = {
     .summary = "each KV head keeps the K/2 tokens of greatest weight so far and the K/2 newest",
     .check = h2o_check,
     .create = h2o_create,
+    .whole_heads = true,
     .admit = h2o_admit,
     .resident = h2o_resident,
     .row = h2o_row,

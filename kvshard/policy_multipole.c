@@ -260,6 +260,7 @@ const struct kv_policy_vtable kv_policy_multipole = {
     .options = options,
     .check = multipole_check,
     .create = multipole_create,
+    .whole_heads = true,
     .rewind = multipole_rewind,
     .layer = multipole_layer,
     .choose = multipole_choose,

@@ -94,6 +94,20 @@ static void quest_choose(void *state, int32_t thread, int32_t slot, int32_t laye
     list_page(last, n_cached, list);
 }
 
+/* As choose would read them from the cache. */
+static void quest_feed(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t token,
+                       const float *key) {
+    const struct quest *quest = state;
+    if (layer >= quest->lists.first_layer)
+        page_bounds_feed(quest->bounds, (struct bounds_table){thread, slot, layer, 0}, token, key);
+}
+
+static int64_t quest_next_key(const void *state, int32_t slot, int32_t layer) {
+    const struct quest *quest = state;
+    if (layer < quest->lists.first_layer) return INT64_MAX;
+    return page_bounds_next(quest->bounds, (struct bounds_table){.slot = slot, .layer = layer});
+}
+
 static struct kv_set quest_set(const void *state, int32_t slot, int32_t layer, int32_t head) {
     const struct quest *quest = state;
     return head_list_set(head_list_of(&quest->lists, slot, layer, head / quest->group));
@@ -123,6 +137,8 @@ const struct kv_policy_vtable kv_policy_quest = {
     .create = quest_create,
     .rewind = quest_rewind,
     .layer = quest_layer,
+    .feed = quest_feed,
+    .next_key = quest_next_key,
     .choose = quest_choose,
     .set = quest_set,
 };

@@ -270,6 +270,19 @@ static void stamp_by_weight(const struct raas *raas, struct bounds_table at, int
     }
 }
 
+/* As choose would read them from the cache. */
+static void raas_feed(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t token,
+                      const float *key) {
+    const struct raas *raas = state;
+    if (raas->evicts)
+        page_bounds_feed(raas->bounds, (struct bounds_table){thread, slot, layer, 0}, token, key);
+}
+
+static int64_t raas_next_key(const void *state, int32_t slot, int32_t layer) {
+    const struct raas *raas = state;
+    return raas->evicts ? page_bounds_next(raas->bounds, table_at(slot, layer, 0)) : INT64_MAX;
+}
+
 static void raas_choose(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
                         int32_t kv_head, const float *q) {
     struct raas *raas = state;
@@ -325,5 +338,7 @@ const struct kv_policy_vtable kv_policy_raas = {
     .resident = raas_resident,
     .rewind = raas_rewind,
     .layer = raas_layer,
+    .feed = raas_feed,
+    .next_key = raas_next_key,
     .choose = raas_choose,
 };

@@ -260,6 +260,7 @@ const struct kv_policy_vtable kv_policy_rkv = {
     .options = options,
     .check = rkv_check,
     .create = rkv_create,
+    .whole_heads = true,
     .admit = rkv_admit,
     .resident = rkv_resident,
     .row = rkv_row,

@@ -275,6 +275,7 @@ const struct kv_policy_vtable kv_policy_tactic = {
     .summary = "the clusters of keys that hold a share p of the attention, estimated; no budget",
     .options = options,
     .create = tactic_create,
+    .whole_heads = true,
     .rewind = tactic_rewind,
     .layer = tactic_layer,
     .choose = tactic_choose,

@@ -21,7 +21,7 @@ struct world {
 
 static struct world create(void) {
     const struct kernels *kernels = kernels_at_level(kernels_best_level());
-    const struct kv_shape shape = {SLOTS, LAYERS, KV_HEADS, HEAD_DIM, CONTEXT, DTYPE_F32};
+    const struct kv_shape shape = {SLOTS, LAYERS, KV_HEADS, HEAD_DIM, CONTEXT, DTYPE_F32, 0};
     struct kv_policy_config config = {
         .n_slots = SLOTS, .n_layers = LAYERS, .n_kv_heads_local = KV_HEADS, .context_length = CONTEXT};
     struct world world = {.page_bytes = (size_t)2 * KV_PAGE_TOKENS * HEAD_DIM * sizeof(float)};

@@ -285,6 +285,40 @@ static void what_was_never_written_is_never_read(void **state) {
     kv_cache_destroy(cache);
 }
 
+/* Two ranks share a head: even units of 128 rows are one's, odd ones the other's. */
+static void ranks_share_a_head(void **state) {
+    (void)state;
+    struct kv_shape of = {.n_slots = 1,
+                          .n_layers = 1,
+                          .n_kv_heads_local = 1,
+                          .head_dim = HEAD_DIM,
+                          .context_length = 300,
+                          .dtype = DTYPE_F32,
+                          .other_stripes = 0xf0};
+    struct kv_cache *even = new_cache(of);
+    of.other_stripes = 0x0f;
+    struct kv_cache *odd = new_cache(of);
+    reserve(even, 0, 300);
+    reserve(odd, 0, 300);
+    for (int64_t row = 0; row < 300; row++) {
+        assert_int_equal(kv_cache_owns(even, row), row / 128 % 2 == 0);
+        assert_int_equal(kv_cache_owns(odd, row), row / 128 % 2 == 1);
+        append(even, 0, 0, 0, row);
+        append(odd, 0, 0, 0, row);
+    }
+    assert_rows(even, DTYPE_F32, 0, 0, 0, NULL, 0, 128);
+    assert_rows(even, DTYPE_F32, 0, 0, 0, NULL, 256, 44);
+    assert_rows(odd, DTYPE_F32, 0, 0, 0, NULL, 128, 128);
+    assert_true(check_fails(read_rows, &(struct access){even, 0, 0, 0, NULL, 127, 2}));
+    assert_true(check_fails(read_rows, &(struct access){odd, 0, 0, 0, (const int32_t[]){0}, 0, 1}));
+    assert_int_equal(kv_cache_slot_bytes(even, 0), 11 * (kv_cache_slot_bytes(odd, 0) / 8));
+    kv_cache_release_page(even, 0, 0, 0, 9); /* not there: nothing happens */
+    kv_cache_shrink(odd, 0, 0, 0, 0);
+    assert_int_equal(kv_cache_bytes_in_use(odd), 0);
+    kv_cache_destroy(even);
+    kv_cache_destroy(odd);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_dtype_comes_back),
@@ -295,6 +329,7 @@ int main(void) {
         cmocka_unit_test(absurd_tables_are_refused),
         cmocka_unit_test(appends_may_be_parallel),
         cmocka_unit_test(what_was_never_written_is_never_read),
+        cmocka_unit_test(ranks_share_a_head),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -33,7 +33,7 @@ static struct world create(struct setting setting) {
     struct world world = {.setting = setting,
                           .kernels = kernels_at_level(setting.level),
                           .scale = (float)(1 / sqrt((double)setting.head_dim))};
-    const struct kv_shape shape = {1, 1, 1, setting.head_dim, CONTEXT, setting.dtype};
+    const struct kv_shape shape = {1, 1, 1, setting.head_dim, CONTEXT, setting.dtype, 0};
     assert_int_equal(arena_create("test", &world.memory), STATUS_OK);
     assert_int_equal(kv_cache_create(&shape, world.kernels, &world.cache), STATUS_OK);
     const struct kv_policy_config config = {.n_slots = 1,
