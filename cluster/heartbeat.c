@@ -19,6 +19,7 @@ static const struct {
     [OPERATION_MEASURE] = {"a measurement", KIND_WAITS},
     [OPERATION_STEP] = {"the start of the step", KIND_WORKS},
     [OPERATION_ATTENTION] = {"attention", KIND_WORKS},
+    [OPERATION_SHARED_HEAD] = {"the exchange about a shared KV head", KIND_WAITS},
     [OPERATION_ATTENTION_SUM] = {"the all-reduce of attention", KIND_WAITS},
     [OPERATION_SELECTION] = {"the agreement on the selected set", KIND_WAITS},
     [OPERATION_MLP] = {"the MLP", KIND_WORKS},

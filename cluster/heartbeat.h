@@ -21,6 +21,7 @@ enum operation {
     OPERATION_MEASURE,
     OPERATION_STEP, /* what of a step has no name of its own */
     OPERATION_ATTENTION,
+    OPERATION_SHARED_HEAD,
     OPERATION_ATTENTION_SUM,
     OPERATION_SELECTION,
     OPERATION_MLP,

@@ -41,15 +41,14 @@ static enum status check_dims(const struct shard_dims *dims) {
                     (long long)dims->expert_size);
     if (dims->vocab_size < 1)
         return FAIL(STATUS_BAD_INPUT, "a vocabulary of %lld tokens", (long long)dims->vocab_size);
+    if (dims->hidden_size < 0)
+        return FAIL(STATUS_BAD_INPUT, "a hidden state of %lld elements", (long long)dims->hidden_size);
     return STATUS_OK;
 }
 
 enum status shard_map_create(const struct shard_dims *dims, int n_ranks, struct shard_map *map_out) {
     CHECK(n_ranks >= 1);
     TRY(check_dims(dims));
-    if (n_ranks > dims->n_kv_heads)
-        return FAIL(STATUS_BAD_INPUT, "%d ranks cannot share the %d KV head%s of this model: run at most %d",
-                    n_ranks, dims->n_kv_heads, dims->n_kv_heads == 1 ? "" : "s", dims->n_kv_heads);
     *map_out = (struct shard_map){
         .dims = *dims,
         .n_ranks = n_ranks,
@@ -61,16 +60,46 @@ enum status shard_map_create(const struct shard_dims *dims, int n_ranks, struct 
     return STATUS_OK;
 }
 
-/* `rank`'s part of [0, n) in whole blocks, but for the last, which may be short. */
-static struct shard_range deal_in_blocks(const struct shard_map *map, int64_t n, int64_t block, int rank) {
-    const struct shard_range blocks = shard_deal(divide_up(n, block), map->n_ranks, rank);
+/* Part `part` of n_parts of [0, n) in whole blocks, but for the last, which may be short. */
+static struct shard_range deal_in_blocks(int64_t n, int64_t block, int n_parts, int part) {
+    const struct shard_range blocks = shard_deal(divide_up(n, block), n_parts, part);
     const int64_t begin = blocks.begin * block;
     const int64_t end = blocks.end * block;
     return (struct shard_range){begin < n ? begin : n, end < n ? end : n};
 }
 
+/* The KV head of a rank where there are more ranks: the first groups are those with one rank more. */
+static int64_t shared_head(const struct shard_map *map, int rank) {
+    const int n_kv_heads = map->dims.n_kv_heads;
+    const int group = map->n_ranks / n_kv_heads, n_larger = map->n_ranks % n_kv_heads;
+    const int in_larger = n_larger * (group + 1);
+    return rank < in_larger ? rank / (group + 1) : n_larger + (rank - in_larger) / group;
+}
+
 struct shard_range shard_map_kv_heads(const struct shard_map *map, int rank) {
-    return shard_deal(map->dims.n_kv_heads, map->n_ranks, rank);
+    if (map->n_ranks <= map->dims.n_kv_heads) return shard_deal(map->dims.n_kv_heads, map->n_ranks, rank);
+    CHECK(rank >= 0 && rank < map->n_ranks);
+    const int64_t head = shared_head(map, rank);
+    return (struct shard_range){head, head + 1};
+}
+
+struct shard_range shard_map_group(const struct shard_map *map, int rank) {
+    if (map->n_ranks <= map->dims.n_kv_heads) return (struct shard_range){rank, (int64_t)rank + 1};
+    return shard_deal(map->n_ranks, map->dims.n_kv_heads, (int)shard_map_kv_heads(map, rank).begin);
+}
+
+/* The rank's part of what its group deals in blocks. */
+static struct shard_range deal_in_group(const struct shard_map *map, int64_t n, int64_t block, int rank) {
+    const struct shard_range group = shard_map_group(map, rank);
+    return deal_in_blocks(n, block, (int)shard_range_size(group), (int)(rank - group.begin));
+}
+
+struct shard_range shard_map_stripes(const struct shard_map *map, int rank) {
+    return deal_in_group(map, SHARD_STRIPES, 1, rank);
+}
+
+struct shard_range shard_map_output_rows(const struct shard_map *map, int rank) {
+    return deal_in_group(map, map->dims.hidden_size, MIN_BLOCK, rank);
 }
 
 struct shard_range shard_map_heads(const struct shard_map *map, int rank) {
@@ -80,13 +109,13 @@ struct shard_range shard_map_heads(const struct shard_map *map, int rank) {
 }
 
 struct shard_range shard_map_mlp(const struct shard_map *map, int rank) {
-    return deal_in_blocks(map, map->dims.mlp_size, map->mlp_block, rank);
+    return deal_in_blocks(map->dims.mlp_size, map->mlp_block, map->n_ranks, rank);
 }
 
 struct shard_range shard_map_expert(const struct shard_map *map, int rank) {
-    return deal_in_blocks(map, map->dims.expert_size, map->expert_block, rank);
+    return deal_in_blocks(map->dims.expert_size, map->expert_block, map->n_ranks, rank);
 }
 
 struct shard_range shard_map_vocab(const struct shard_map *map, int rank) {
-    return deal_in_blocks(map, map->dims.vocab_size, map->vocab_block, rank);
+    return deal_in_blocks(map->dims.vocab_size, map->vocab_block, map->n_ranks, rank);
 }

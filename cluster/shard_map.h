@@ -3,6 +3,9 @@
  * A dimension is dealt in canonical blocks, which do not depend on the rank count, in contiguous ranges
  * that differ by at most one block. Sums over a dealt dimension are taken block by block (docs/numerics.md).
  *
+ * Up to as many ranks as KV heads, each rank has whole heads. With more ranks each KV head has a *group* of
+ * neighbouring ranks, which deal the head's cached rows by stripes and the rows of its output projection.
+ *
  * Memory:  plain data.
  * Threads: any.
  * Ranks:   local arithmetic; the same on every rank. */
@@ -25,7 +28,11 @@ struct shard_dims {
     int64_t mlp_size;    /* 0: none */
     int64_t expert_size; /* 0: none */
     int64_t vocab_size;
+    int64_t hidden_size;
 };
+
+/* Canonical parts of the cached rows of a KV head (kvshard/kv_stripes.h). */
+enum { SHARD_STRIPES = 8 };
 
 struct shard_map {
     struct shard_dims dims;
@@ -36,7 +43,7 @@ struct shard_map {
     int64_t vocab_block;  /* rows */
 };
 
-/* More ranks than KV heads: STATUS_BAD_INPUT with a sentence that says how many would do. */
+/* Dimensions that no model can have: STATUS_BAD_INPUT. */
 NODISCARD enum status shard_map_create(const struct shard_dims *dims, int n_ranks, struct shard_map *map_out);
 
 struct shard_range shard_map_kv_heads(const struct shard_map *map, int rank);
@@ -44,6 +51,15 @@ struct shard_range shard_map_heads(const struct shard_map *map, int rank); /* th
 struct shard_range shard_map_mlp(const struct shard_map *map, int rank);   /* columns */
 struct shard_range shard_map_expert(const struct shard_map *map, int rank);
 struct shard_range shard_map_vocab(const struct shard_map *map, int rank); /* rows */
+
+/* The ranks, this one among them, that share its KV head; itself alone where it has whole heads. */
+struct shard_range shard_map_group(const struct shard_map *map, int rank);
+
+/* Of a shared head; all of whole heads. Of more than SHARD_STRIPES ranks some have none. */
+struct shard_range shard_map_stripes(const struct shard_map *map, int rank);
+
+/* Rows of the output projection, of the columns of this rank's query heads; all of whole heads. */
+struct shard_range shard_map_output_rows(const struct shard_map *map, int rank);
 
 int64_t shard_range_size(struct shard_range range);
 

@@ -56,10 +56,11 @@ static struct shard_range columns(const struct rank_share *share) {
 }
 
 static void print_share(const char *name, const struct rank_share *share) {
-    char kv_heads[48], heads[48], mlp[48], vocab[48];
-    printf("%5s  %8s  %11s  %11s  %13s  %11.2f  %12.1f\n", name, format_range(share->kv_heads, kv_heads),
-           format_range(share->heads, heads), format_range(columns(share), mlp),
-           format_range(share->vocab_rows, vocab), mebibytes(share->weight_bytes), kibibytes_per_1000(share));
+    char kv_heads[48], stripes[48], heads[48], mlp[48], vocab[48];
+    printf("%5s  %8s  %7s  %11s  %11s  %13s  %11.2f  %12.1f\n", name, format_range(share->kv_heads, kv_heads),
+           format_range(share->stripes, stripes), format_range(share->heads, heads),
+           format_range(columns(share), mlp), format_range(share->vocab_rows, vocab),
+           mebibytes(share->weight_bytes), kibibytes_per_1000(share));
 }
 
 static void print_table(const struct config *config, const struct model_spec *spec,
@@ -67,10 +68,10 @@ static void print_table(const struct config *config, const struct model_spec *sp
     printf("%s: %s, %d layers, %d rank%s, KV %s\n\n", config->model,
            model_architecture_name(spec->architecture), (int)spec->n_layers, plan->n_ranks,
            plan->n_ranks == 1 ? "" : "s", dtype_layout(config->kv_type)->name);
-    printf("%5s  %8s  %11s  %11s  %13s  %11s  %12s\n", "", "", "query", spec->n_experts ? "expert" : "MLP",
-           "vocabulary", "weights", "KV KiB per");
-    printf("%5s  %8s  %11s  %11s  %13s  %11s  %12s\n", "rank", "KV heads", "heads", "columns", "rows", "MiB",
-           "1,000 tokens");
+    printf("%5s  %8s  %7s  %11s  %11s  %13s  %11s  %12s\n", "", "", "cache", "query",
+           spec->n_experts ? "expert" : "MLP", "vocabulary", "weights", "KV KiB per");
+    printf("%5s  %8s  %7s  %11s  %11s  %13s  %11s  %12s\n", "rank", "KV heads", "stripes", "heads", "columns",
+           "rows", "MiB", "1,000 tokens");
     for (int rank = 0; rank < plan->n_ranks; rank++) {
         char name[16];
         snprintf(name, sizeof name, "%d", rank);
@@ -88,11 +89,12 @@ static json_t *json_range(struct shard_range range) {
 }
 
 static json_t *json_share(const struct rank_share *share) {
-    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "kv_heads", json_range(share->kv_heads), "heads",
-                     json_range(share->heads), "mlp_columns", json_range(share->mlp_columns),
-                     "expert_columns", json_range(share->expert_columns), "vocab_rows",
-                     json_range(share->vocab_rows), "weight_bytes", (json_int_t)share->weight_bytes,
-                     "kv_bytes_per_token", (json_int_t)share->kv_bytes_per_token);
+    return json_pack(
+        "{s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:I, s:I}", "kv_heads", json_range(share->kv_heads),
+        "cache_stripes", json_range(share->stripes), "heads", json_range(share->heads), "output_rows",
+        json_range(share->output_rows), "mlp_columns", json_range(share->mlp_columns), "expert_columns",
+        json_range(share->expert_columns), "vocab_rows", json_range(share->vocab_rows), "weight_bytes",
+        (json_int_t)share->weight_bytes, "kv_bytes_per_token", (json_int_t)share->kv_bytes_per_token);
 }
 
 static json_t *json_plan(const struct memory_plan *plan, const struct host_need *need) {

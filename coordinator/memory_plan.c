@@ -2,16 +2,18 @@
 
 #include <stdlib.h>
 
+#include "base/numbers.h"
 #include "modelfile/held_dtype.h"
 
 /* The dimension along which a role's tensors are dealt. */
-enum dealt_dimension { DEAL_NONE, DEAL_HEADS, DEAL_KV_HEADS, DEAL_MLP, DEAL_EXPERT, DEAL_VOCAB };
+enum dealt_dimension { DEAL_NONE, DEAL_HEADS, DEAL_KV_HEADS, DEAL_MLP, DEAL_EXPERT, DEAL_VOCAB, DEAL_OUTPUT };
 
 struct dealing {
     enum dealt_dimension dimension;
-    bool columns;  /* dealt by columns, not rows */
-    bool vector;   /* [1, n]: dealt by columns, and kept as f32 whatever the file has */
-    bool unloaded; /* read from the file when needed */
+    bool columns;              /* dealt by columns, not rows */
+    enum dealt_dimension rows; /* of what is dealt by columns: how its rows are, too */
+    bool vector;               /* [1, n]: dealt by columns, and kept as f32 whatever the file has */
+    bool unloaded;             /* read from the file when needed */
 };
 
 static const struct dealing dealings[TENSOR_ROLE_COUNT] = {
@@ -23,7 +25,7 @@ static const struct dealing dealings[TENSOR_ROLE_COUNT] = {
     [TENSOR_Q] = {.dimension = DEAL_HEADS},
     [TENSOR_K] = {.dimension = DEAL_KV_HEADS},
     [TENSOR_V] = {.dimension = DEAL_KV_HEADS},
-    [TENSOR_O] = {.dimension = DEAL_HEADS, .columns = true},
+    [TENSOR_O] = {.dimension = DEAL_HEADS, .columns = true, .rows = DEAL_OUTPUT},
     [TENSOR_Q_BIAS] = {.dimension = DEAL_HEADS, .vector = true},
     [TENSOR_K_BIAS] = {.dimension = DEAL_KV_HEADS, .vector = true},
     [TENSOR_V_BIAS] = {.dimension = DEAL_KV_HEADS, .vector = true},
@@ -59,6 +61,8 @@ static struct shard_range dealt_range(const struct model_spec *spec, const struc
         return share->expert_columns;
     case DEAL_VOCAB:
         return share->vocab_rows;
+    case DEAL_OUTPUT:
+        return share->output_rows;
     case DEAL_NONE:
         break;
     }
@@ -83,11 +87,11 @@ static int64_t tensor_bytes(const struct model_spec *spec, const struct shard_ma
         dealt_range(spec, share, dealing.dimension, by_columns ? tensor->cols : tensor->rows);
     if (shard_range_size(part) == 0) return 0;
     const struct shard_range cols = by_columns ? part : (struct shard_range){0, tensor->cols};
-    const int64_t rows = by_columns ? tensor->rows : shard_range_size(part);
+    const struct shard_range rows = by_columns ? dealt_range(spec, share, dealing.rows, tensor->rows) : part;
     const int64_t unit = dealing.columns ? column_unit(map, dealing.dimension) : tensor->cols;
     const enum dtype dtype =
         dealing.vector ? DTYPE_F32 : held_dtype(role, tensor->dtype, weights, tensor->cols, unit);
-    return held_bytes(dtype, rows, cols.begin, cols.end);
+    return held_bytes(dtype, shard_range_size(rows), cols.begin, cols.end);
 }
 
 /* Roles from TENSOR_ATTENTION_NORM on exist once per layer, the experts' once per layer and expert. */
@@ -112,6 +116,8 @@ static struct rank_share rank_share(const struct model_file *model, const struct
     struct rank_share share = {
         .kv_heads = shard_map_kv_heads(map, rank),
         .heads = shard_map_heads(map, rank),
+        .stripes = shard_map_stripes(map, rank),
+        .output_rows = shard_map_output_rows(map, rank),
         .mlp_columns = shard_map_mlp(map, rank),
         .expert_columns = shard_map_expert(map, rank),
         .vocab_rows = shard_map_vocab(map, rank),
@@ -119,8 +125,8 @@ static struct rank_share rank_share(const struct model_file *model, const struct
     for (int role = 0; role < TENSOR_ROLE_COUNT; role++)
         share.weight_bytes += role_bytes(model, map, &share, (enum tensor_role)role, weights);
     const int64_t n_kv_heads = shard_range_size(share.kv_heads);
-    share.kv_bytes_per_token =
-        2 * n_kv_heads * spec->n_layers * (int64_t)dtype_bytes(kv_type, spec->head_dim);
+    const int64_t whole = 2 * n_kv_heads * spec->n_layers * (int64_t)dtype_bytes(kv_type, spec->head_dim);
+    share.kv_bytes_per_token = (whole * shard_range_size(share.stripes) + SHARD_STRIPES - 1) / SHARD_STRIPES;
     return share;
 }
 
@@ -128,6 +134,8 @@ static struct rank_share sum_shares(const struct shard_dims *dims, const struct 
     struct rank_share total = {
         .kv_heads = {0, dims->n_kv_heads},
         .heads = {0, dims->n_heads},
+        .stripes = {0, SHARD_STRIPES},
+        .output_rows = {0, dims->hidden_size},
         .mlp_columns = {0, dims->mlp_size},
         .expert_columns = {0, dims->expert_size},
         .vocab_rows = {0, dims->vocab_size},
@@ -147,6 +155,7 @@ static struct shard_dims shard_dims(const struct model_spec *spec) {
         .mlp_size = spec->mlp_size,
         .expert_size = spec->expert_size,
         .vocab_size = spec->vocab_size,
+        .hidden_size = spec->hidden_size,
     };
 }
 
@@ -173,9 +182,10 @@ void memory_plan_destroy(struct memory_plan *plan) {
     free(plan);
 }
 
-int64_t memory_plan_host_bytes(const struct memory_plan *plan, int n_ranks_on_host, int64_t n_kv_tokens) {
+/* Of ranks first … first + n - 1. */
+static int64_t neighbours_bytes(const struct memory_plan *plan, int first, int n, int64_t n_kv_tokens) {
     int64_t bytes = 0;
-    for (int rank = 0; rank < n_ranks_on_host && rank < plan->n_ranks; rank++) {
+    for (int rank = first; rank < first + n; rank++) {
         int64_t kv_bytes;
         if (__builtin_mul_overflow(plan->ranks[rank].kv_bytes_per_token, n_kv_tokens, &kv_bytes) ||
             __builtin_add_overflow(bytes, plan->ranks[rank].weight_bytes, &bytes) ||
@@ -183,4 +193,12 @@ int64_t memory_plan_host_bytes(const struct memory_plan *plan, int n_ranks_on_ho
             return INT64_MAX;
     }
     return bytes;
+}
+
+int64_t memory_plan_host_bytes(const struct memory_plan *plan, int n_ranks_on_host, int64_t n_kv_tokens) {
+    const int n = n_ranks_on_host < plan->n_ranks ? n_ranks_on_host : plan->n_ranks;
+    int64_t most = 0;
+    for (int first = 0; first + n <= plan->n_ranks; first++)
+        most = larger_i64(most, neighbours_bytes(plan, first, n, n_kv_tokens));
+    return most;
 }

@@ -19,6 +19,8 @@
 struct rank_share {
     struct shard_range kv_heads;
     struct shard_range heads;
+    struct shard_range stripes;     /* of the cache of its KV heads: all, but of one that ranks share */
+    struct shard_range output_rows; /* likewise of the output projection's rows */
     struct shard_range mlp_columns;
     struct shard_range expert_columns; /* of every expert */
     struct shard_range vocab_rows;
@@ -32,11 +34,10 @@ struct memory_plan {
     struct rank_share ranks[]; /* [n_ranks] */
 };
 
-/* More ranks than KV heads: STATUS_BAD_INPUT. */
 NODISCARD enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype weights,
                                          enum dtype kv_type, struct memory_plan **plan_out);
 void memory_plan_destroy(struct memory_plan *plan); /* NULL is allowed */
 
-/* Bytes on a host that holds the first so many ranks (later shares are no larger, but for rounding to
- * blocks), with `n_kv_tokens` cached tokens; INT64_MAX where that overflows. */
+/* Bytes on the host that needs most, of hosts that hold so many neighbouring ranks, with `n_kv_tokens` cached
+ * tokens; INT64_MAX where that overflows. */
 int64_t memory_plan_host_bytes(const struct memory_plan *plan, int n_ranks_on_host, int64_t n_kv_tokens);

@@ -39,6 +39,16 @@ static enum status create_score_memory(struct arena *memory, const struct attent
     return ARENA_TAKE(memory, lists, &attention->rows);
 }
 
+static void own_stripes(struct attention *attention) {
+    struct head_group *group = attention->shape.group;
+    attention->own =
+        group ? head_group_stripes(group, head_group_member(group)) : (struct shard_range){0, KV_STRIPES};
+    for (int32_t place = 0, n = 0; place < KV_STRIPES; place++) {
+        const int32_t stripe = kv_stripe_reversed(place);
+        if (stripe >= attention->own.begin && stripe < attention->own.end) attention->in_order[n++] = stripe;
+    }
+}
+
 enum status attention_create(const struct attention_shape *shape, const struct kernels *kernels,
                              struct arena *memory, struct attention **attention_out) {
     struct attention *attention;
@@ -56,6 +66,8 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     TRY(ARENA_TAKE(memory, n_heads * (size_t)shape->context_length, &attention->sorted_rows));
     TRY(ARENA_TAKE(memory, n_heads * (size_t)shape->context_length, &attention->sorted_entries));
     TRY(create_score_memory(memory, shape, attention));
+    TRY(head_exchange_create(shape, memory, &attention->exchange));
+    own_stripes(attention);
     *attention_out = attention;
     return STATUS_OK;
 }
@@ -90,8 +102,10 @@ static int64_t list_size(const struct batch_block *block, struct row_list list) 
 /* Puts the item behind those that were counted before. */
 static void count_item(struct attention *attention, struct item *item) {
     int64_t *begins = item->chunk_begins;
-    for (int32_t stripe = 0; stripe < KV_STRIPES; stripe++)
-        begins[stripe + 1] = begins[stripe] + chunks_of(striped_list_size(&item->list, stripe));
+    for (int32_t stripe = 0; stripe < KV_STRIPES; stripe++) {
+        const bool own = stripe >= attention->own.begin && stripe < attention->own.end;
+        begins[stripe + 1] = begins[stripe] + (own ? chunks_of(striped_list_size(&item->list, stripe)) : 0);
+    }
     item->cost_begin = attention->cost;
     attention->cost += begins[KV_STRIPES] * item->block->n_rows;
     attention->n_products += item->list.begins[KV_STRIPES] * item->block->n_rows;
@@ -283,6 +297,7 @@ static void attend_by_scores(struct attention *attention, const struct attention
         add_sets(attention, call, block, kv_head, work,
                  attention->scores + kv_head * attention->group * attention->shape.context_length);
     run_items(attention, call);
+    if (attention->exchange) head_exchange_scores(attention->exchange, attention->items, attention->n_items);
     const double begin = timer_seconds();
     if (action & KV_RANK) rank(attention, call, block);
     if (action & KV_AGREE)
@@ -296,16 +311,22 @@ void attention_run(struct attention *attention, const struct attention_call *cal
     const double begin = timer_seconds();
     choose_sets(attention, call);
     attention->propose_seconds += timer_seconds() - begin;
+    if (attention->exchange) head_exchange_begin(attention->exchange, call->batch->n_rows);
     clear_items(attention);
     add_batch(attention, call);
     if (attention->n_items > 0) run_items(attention, call);
     for (int32_t decode = 0; decode < call->batch->n_decodes; decode++)
         if (needs_scores(action_of(call, &call->batch->blocks[call->batch->decodes[decode]])))
             attend_by_scores(attention, call, decode);
+    if (attention->exchange) head_exchange_finish(attention->exchange, attention->kernels, call->out);
 }
 
 double attention_take_propose_seconds(struct attention *attention) {
     const double seconds = attention->propose_seconds;
     attention->propose_seconds = 0;
     return seconds;
+}
+
+double attention_take_sync_seconds(struct attention *attention) {
+    return attention->exchange ? head_exchange_take_seconds(attention->exchange) : 0;
 }

@@ -8,7 +8,7 @@
  * Memory:  scratch per thread and the scores of selecting layers are made by create.
  * Threads: main thread; OpenMP inside, over blocks of rows and KV heads; a lone row's list, as in
  *          decode, is split at its chunks, too, that of several rows is not.
- * Ranks:   local. */
+ * Ranks:   local, but where several share a KV head: there attention_run is collective over its group. */
 #pragma once
 
 #include <stdbool.h>
@@ -16,6 +16,7 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "cluster/head_group.h"
 #include "kernels/kernels.h"
 #include "kvshard/kv_cache.h"
 #include "kvshard/kv_policy.h"
@@ -32,6 +33,7 @@ struct attention_shape {
     bool selects;  /* some layer may look at scores (KV_RANK): room for those of one sequence is made */
     bool rescores; /* some may replace them (KV_RESCORE) */
     enum dtype kv_dtype;
+    struct head_group *group; /* the ranks that share this rank's KV head; NULL: it has whole heads */
 };
 
 struct attention;
@@ -54,5 +56,6 @@ struct attention_call {
 };
 void attention_run(struct attention *attention, const struct attention_call *call);
 
-/* Seconds spent in proposals since the last call of this function. */
+/* Seconds spent in proposals, and in waiting for the group, since the last call of this function. */
 double attention_take_propose_seconds(struct attention *attention);
+double attention_take_sync_seconds(struct attention *attention);

@@ -8,10 +8,11 @@
  *
  * Memory:  everything is made by attention_create.
  * Threads: a scratch belongs to one thread; between its share and the merging lies a barrier.
- * Ranks:   local. */
+ * Ranks:   local: of the chunks those in stripes that this rank owns. */
 #pragma once
 
 #include "worker/attention.h"
+#include "worker/head_exchange_impl.h"
 #include "worker/partial.h"
 #include "worker/striped_list.h"
 
@@ -83,10 +84,13 @@ struct scratch {
 struct attention {
     struct attention_shape shape;
     const struct kernels *kernels;
-    int32_t group;           /* g */
-    float scale;             /* 1 / sqrt(head_dim) */
-    struct scratch *scratch; /* [n_threads] */
-    struct item *items;      /* [max_tokens * n_heads_local] of the run under way */
+    struct head_exchange *exchange; /* NULL: this rank has whole heads */
+    struct shard_range own;         /* stripes */
+    int32_t in_order[KV_STRIPES];   /* these in the order of their units */
+    int32_t group;                  /* g */
+    float scale;                    /* 1 / sqrt(head_dim) */
+    struct scratch *scratch;        /* [n_threads] */
+    struct item *items;             /* [max_tokens * n_heads_local] of the run under way */
     int32_t n_items;
     int64_t cost;       /* chunks x rows of all items */
     int64_t n_products; /* entries x rows of all items */

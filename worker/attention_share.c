@@ -71,13 +71,10 @@ static void scatter_outputs(const struct attention *attention, const struct atte
     }
 }
 
-/* All chunks are merged: what is no token comes last. */
-static void finish_item(const struct attention *attention, const struct attention_call *call,
-                        const struct item *item, struct partial stripes[KV_STRIPES]) {
+/* What is no token comes last. */
+static void finish_alone(const struct attention *attention, const struct attention_call *call,
+                         const struct item *item, struct partial merged) {
     const int64_t head_dim = attention->shape.head_dim;
-    if (item->work == SCORE) return;
-    partial_merge_stripes(attention->kernels, queries_of(item), head_dim, 0, KV_STRIPES, stripes);
-    const struct partial merged = stripes[0];
     for (int32_t i = 0; item->added.sum && i < item->heads.n; i++) {
         const int64_t query = item->heads.first % attention->group + i;
         attention->kernels->attend_merge(&merged.max[i], &merged.sum[i], merged.acc + i * head_dim,
@@ -87,14 +84,40 @@ static void finish_item(const struct attention *attention, const struct attentio
     scatter_outputs(attention, call, item, merged);
 }
 
+static void put_sums(const struct attention *attention, const struct item *item,
+                     const struct partial stripes[KV_STRIPES]) {
+    CHECK(!item->added.sum);
+    for (int32_t query = 0; query < queries_of(item); query++) {
+        struct partial own[KV_STRIPES] = {0};
+        for (int32_t i = 0; i < KV_STRIPES; i++)
+            if (stripes[i].acc) own[i] = partial_at(stripes[i], query, attention->shape.head_dim);
+        head_exchange_put(attention->exchange, item->block->first_row + query / item->heads.n,
+                          item->heads.first + query % item->heads.n, own);
+    }
+}
+
+/* All of this rank's chunks are merged. */
+static void finish_item(const struct attention *attention, const struct attention_call *call,
+                        const struct item *item, struct partial stripes[KV_STRIPES]) {
+    const struct shard_range own = attention->own;
+    if (item->work == SCORE) return;
+    partial_merge_stripes(attention->kernels, queries_of(item), attention->shape.head_dim, (int32_t)own.begin,
+                          (int32_t)own.end, stripes);
+    if (attention->exchange)
+        put_sums(attention, item, stripes);
+    else
+        finish_alone(attention, call, item, stripes[0]);
+}
+
 /* Chunks are numbered stripe by stripe; those of a list that is everything in the order of their rows, which
  * memory likes better. A stripe's own chunks ascend in both. */
-static struct chunk chunk_at(const struct item *item, int64_t index) {
+static struct chunk chunk_at(const struct attention *attention, const struct item *item, int64_t index) {
     int32_t stripe = 0;
     int64_t begin;
     if (!item->list.rows && item->list.first == 0) {
-        stripe = kv_stripe_reversed((int32_t)(index % KV_STRIPES));
-        begin = index / KV_STRIPES * ATTEND_CHUNK;
+        const int64_t n_own = shard_range_size(attention->own);
+        stripe = attention->in_order[index % n_own];
+        begin = index / n_own * ATTEND_CHUNK;
     } else {
         while (index >= item->chunk_begins[stripe + 1])
             stripe++;
@@ -198,13 +221,13 @@ static void attend_piece(const struct attention *attention, const struct attenti
     gather_queries(attention, call, item, scratch->q);
     if (begins) memset(scratch->stripes, 0, sizeof scratch->stripes);
     for (int64_t index = piece->begin; index < piece->end; index++, scratch->turn ^= 1) {
-        const struct chunk chunk = chunk_at(item, index);
+        const struct chunk chunk = chunk_at(attention, item, index);
         const struct chunk_rows *rows = &scratch->rows[scratch->turn];
         struct chunk_rows *ahead = &scratch->rows[scratch->turn ^ 1];
         if (index + 1 < piece->end)
-            look_up(call, item, chunk_at(item, index + 1), ahead);
+            look_up(call, item, chunk_at(attention, item, index + 1), ahead);
         else if (next)
-            look_up(call, next->item, chunk_at(next->item, next->begin), ahead);
+            look_up(call, next->item, chunk_at(attention, next->item, next->begin), ahead);
         else
             ahead = NULL;
         const struct partial out = partial_of(attention, piece, index, chunk.stripe, scratch);
@@ -225,7 +248,7 @@ void attend_share(const struct attention *attention, const struct attention_call
     scratch->first = scratch->last = (struct piece){0};
     if (!next_piece(attention, share, &i, &piece)) return;
     scratch->first = piece;
-    look_up(call, piece.item, chunk_at(piece.item, piece.begin), &scratch->rows[scratch->turn]);
+    look_up(call, piece.item, chunk_at(attention, piece.item, piece.begin), &scratch->rows[scratch->turn]);
     for (bool more = true; more; piece = next) {
         more = next_piece(attention, share, &i, &next);
         attend_piece(attention, call, &piece, more ? &next : NULL, scratch);
@@ -248,7 +271,7 @@ void attend_finish(const struct attention *attention, const struct attention_cal
         for (; index < from->first.end; index++)
             partial_merge(attention->kernels, item->heads.n, head_dim,
                           partial_at(from->later, (index - from->first.begin) * item->heads.n, head_dim),
-                          &scratch->stripes[chunk_at(item, index).stripe]);
+                          &scratch->stripes[chunk_at(attention, item, index).stripe]);
     }
     CHECK(index == chunks_of(item));
     finish_item(attention, call, item, scratch->stripes);

@@ -1,6 +1,7 @@
 #include "worker/fill.h"
 
 #include <math.h>
+#include <omp.h>
 #include <stdlib.h>
 
 #include "base/rng.h"
@@ -41,10 +42,14 @@ enum status fill_kv_cache(struct kv_cache *cache, const struct fill_shape *shape
         for (int32_t head = 0; head < shape->n_kv_heads_local; head++) {
             const uint64_t head_global = (uint64_t)(shape->first_kv_head + head);
             const uint64_t stream = mix(mix(mix(fill->seed) ^ (uint64_t)layer) ^ head_global);
-            for (int64_t token = 0; token < fill->n_tokens; token++)
-                kv_cache_append(cache, fill->slot, layer, head, token,
-                                row_at(table, stream, 2 * (uint64_t)token),
+            for (int64_t token = 0; token < fill->n_tokens; token++) {
+                const float *key = row_at(table, stream, 2 * (uint64_t)token);
+                kv_cache_append(cache, fill->slot, layer, head, token, key,
                                 row_at(table, stream, 2 * (uint64_t)token + 1));
+                if (shape->policy)
+                    kv_policy_feed(shape->policy, omp_get_thread_num(), fill->slot, layer, token, key);
+                probe_append(shape->probe, fill->slot, layer, head, token, key);
+            }
             if (shape->heartbeat) heartbeat_count(shape->heartbeat);
         }
     }

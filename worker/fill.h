@@ -15,6 +15,8 @@
 #include "cluster/heartbeat.h"
 #include "cluster/step_plan.h"
 #include "kvshard/kv_cache.h"
+#include "kvshard/kv_policy.h"
+#include "worker/probe.h"
 
 struct fill_shape {
     int32_t n_layers;
@@ -22,6 +24,8 @@ struct fill_shape {
     int32_t n_kv_heads_local;
     int32_t head_dim;
     struct heartbeat *heartbeat; /* counts heads; NULL: nobody watches */
+    struct kv_policy *policy;    /* is fed with the keys, too; NULL: there is none */
+    struct probe *probe;         /* likewise gets them; NULL: none */
 };
 
 /* Tokens 0 to n_tokens - 1 of the slot, which were reserved. */

@@ -270,22 +270,23 @@ void linear_run_replicated(struct linear *linear, const struct linear_product *p
 }
 
 static void multiply_exact(const struct linear *linear, const struct matrix *w, struct range rows,
-                           int64_t block, const float *scale, int64_t *sums, int64_t *bad) {
+                           int64_t block, const float *scale, int64_t *sums, int64_t sums_stride,
+                           int64_t *bad) {
     if (packed_dtype(w->dtype))
         linear->kernels->matmul_quantized_exact(w, rows.begin, rows.end, block, &linear->q8, scale,
-                                                linear->n_tokens, sums, w->rows, bad);
+                                                linear->n_tokens, sums, sums_stride, bad);
     else
         linear->kernels->matmul_exact(w, rows.begin, rows.end, block, linear->x, linear->cols, scale,
-                                      linear->n_tokens, sums, w->rows, bad);
+                                      linear->n_tokens, sums, sums_stride, bad);
 }
 
 void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t block, const float *scale,
-                      int64_t *sums, int64_t *bad) {
+                      int64_t *sums, int64_t sums_stride, int64_t *bad) {
     DCHECK(w->cols == linear->cols);
     if (packed_dtype(w->dtype)) quantize_input(linear);
     const struct work work = divide(linear, &(struct linear_product){.w = w}, 1);
     deal(linear, &work);
 #pragma omp parallel if (threads_worthwhile(multiply_adds(linear, &work)))
     for (struct piece piece; take_piece(linear, &work, &piece); call_between(linear))
-        multiply_exact(linear, w, rows_of(&work, w, &piece, 0), block, scale, sums, bad);
+        multiply_exact(linear, w, rows_of(&work, w, &piece, 0), block, scale, sums, sums_stride, bad);
 }

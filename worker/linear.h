@@ -53,6 +53,6 @@ void linear_run(struct linear *linear, const struct linear_product *products, in
 void linear_run_replicated(struct linear *linear, const struct linear_product *product);
 
 /* sums[t, r] += w x in blocks of `block` columns on the exact grid, times scale[t] (NULL: 1);
- * sums [n_tokens, w->rows], bad [n_tokens]. */
+ * sums [n_tokens, sums_stride], bad [n_tokens]. */
 void linear_run_exact(struct linear *linear, const struct matrix *w, int64_t block, const float *scale,
-                      int64_t *sums, int64_t *bad);
+                      int64_t *sums, int64_t sums_stride, int64_t *bad);

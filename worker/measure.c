@@ -14,6 +14,8 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
         .n_kv_heads_local = worker->shard->n_kv_heads,
         .head_dim = worker->shard->spec->head_dim,
         .heartbeat = comm_heartbeat(worker->comm),
+        .policy = worker->policy,
+        .probe = worker->probe,
     };
     const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_FILL);
     kv_cache_free_slot(worker->cache, fill->slot);
@@ -22,15 +24,15 @@ enum status measure_fill(struct worker *worker, const struct step_fill *fill) {
     slot_reports_reset(worker->slot_reports, fill->slot);
     TRY(kv_policy_admit(worker->policy, fill->slot, 0, fill->n_tokens, false));
     TRY(fill_kv_cache(worker->cache, &shape, fill));
-    probe_append_filled(worker->probe, worker->cache, fill->slot, fill->n_tokens);
     worker->slot_tokens[fill->slot] = fill->n_tokens;
     heartbeat_leave(comm_heartbeat(worker->comm), before);
     return STATUS_OK;
 }
 
 void measure_count_layer(struct worker *worker, int32_t layer) {
-    slot_reports_count(worker->slot_reports, worker->policy, &worker->batch, layer, worker->shard->n_heads,
-                       worker->sliding_window);
+    const bool counts = head_group_member(worker->group) == 0; /* heads that are shared count once */
+    slot_reports_count(worker->slot_reports, worker->policy, &worker->batch, layer,
+                       counts ? worker->shard->n_heads : 0, worker->sliding_window);
     if (worker->batch.n_decodes < worker->batch.n_rows) return;
     const struct kv_traffic traffic = {
         .policy = worker->policy,
@@ -39,6 +41,7 @@ void measure_count_layer(struct worker *worker, int32_t layer) {
         .group = worker->shard->n_heads / worker->shard->n_kv_heads,
         .row_bytes = (int64_t)dtype_bytes(worker->config.kv_dtype, worker->shard->spec->head_dim),
         .window = worker->sliding_window,
+        .cache = head_group_size(worker->group) > 1 ? worker->cache : NULL,
     };
     worker->traffic.kv_bytes_read += traffic_kv_read(&traffic, layer);
     if (layer == 0)

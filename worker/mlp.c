@@ -141,5 +141,5 @@ void mlp_run(struct mlp *mlp, const struct layer_shard *layer, const float *x, i
         return;
     }
     gate_and_up(mlp, &layer->mlp, x, n_tokens, NULL);
-    residual_add_product(residual, &layer->mlp.down, mlp->shard->map.mlp_block, mlp->gate);
+    residual_add_product(residual, &layer->mlp.down, 0, mlp->shard->map.mlp_block, mlp->gate);
 }

@@ -83,7 +83,8 @@ static enum status load_attention(struct loader *loader, int layer_index, struct
     TRY(load_rows(loader, TENSOR_Q, layer_index, 0, q, &layer->q));
     TRY(load_rows(loader, TENSOR_K, layer_index, 0, kv, &layer->k));
     TRY(load_rows(loader, TENSOR_V, layer_index, 0, kv, &layer->v));
-    TRY(load_matrix(loader, TENSOR_O, layer_index, 0, hidden, q, shard->map.head_block, &layer->o));
+    TRY(load_matrix(loader, TENSOR_O, layer_index, 0, shard->output_rows, q, shard->map.head_block,
+                    &layer->o));
     TRY(load_vector(loader, TENSOR_Q_BIAS, layer_index, q, &layer->q_bias));
     TRY(load_vector(loader, TENSOR_K_BIAS, layer_index, kv, &layer->k_bias));
     TRY(load_vector(loader, TENSOR_V_BIAS, layer_index, kv, &layer->v_bias));
@@ -150,12 +151,12 @@ static enum status load_all(struct loader *loader, int rank) {
     return STATUS_OK;
 }
 
-/* About what this rank will read: of everything in the files, as much as of the KV heads. For the progress
- * bar. */
+/* About what this rank will read: its share of everything in the files. For the progress bar. */
 static uint64_t expected_bytes(const struct model_shard *shard) {
     uint64_t bytes = 0;
     for (size_t i = 0; i < model_file_tensor_count(shard->file); i++)
         bytes += model_file_tensor_listing(shard->file, i).bytes;
+    if (shard->map.n_ranks > shard->spec->n_kv_heads) return bytes / (uint64_t)shard->map.n_ranks;
     return bytes / (uint64_t)shard->spec->n_kv_heads * (uint64_t)shard->n_kv_heads;
 }
 
@@ -168,12 +169,13 @@ static void take_ownership(struct model_shard *shard, int rank) {
     shard->n_heads = (int32_t)shard_range_size(heads);
     shard->mlp_size_local = shard_range_size(shard_map_mlp(&shard->map, rank));
     shard->expert_size_local = shard_range_size(shard_map_expert(&shard->map, rank));
+    shard->output_rows = shard_map_output_rows(&shard->map, rank);
     shard->vocab = shard_map_vocab(&shard->map, rank);
 }
 
 enum status model_shard_load(const struct model_file *file, const struct shard_map *map, int rank,
-                             enum dtype wanted, const struct kernels *kernels,
-                             struct heartbeat *heartbeat, struct model_shard **shard_out) {
+                             enum dtype wanted, const struct kernels *kernels, struct heartbeat *heartbeat,
+                             struct model_shard **shard_out) {
     struct model_shard *shard = calloc(1, sizeof *shard);
     if (!shard) return FAIL(STATUS_NO_MEMORY, "out of memory for the model's tables");
     *shard =

@@ -29,7 +29,7 @@ struct layer_shard {
     struct matrix q;             /* [n_heads_local * head_dim, hidden_size] */
     struct matrix k;             /* [n_kv_heads_local * head_dim, hidden_size] */
     struct matrix v;
-    struct matrix o;     /* [hidden_size, n_heads_local * head_dim] */
+    struct matrix o;     /* [output_rows, n_heads_local * head_dim] */
     const float *q_bias; /* [rows of q]; NULL: none */
     const float *k_bias;
     const float *v_bias;
@@ -50,7 +50,8 @@ struct model_shard {
     int32_t first_kv_head, n_kv_heads;
     int64_t mlp_size_local;
     int64_t expert_size_local;
-    struct shard_range vocab; /* rows of the output matrix */
+    struct shard_range output_rows; /* of the attention's o: all but of a KV head that ranks share */
+    struct shard_range vocab;       /* rows of the output matrix */
     const struct kernels *kernels;
 
     struct layer_shard *layers; /* [n_layers] */

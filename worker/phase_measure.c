@@ -91,7 +91,7 @@ static void multiply_exactly(void *memory, int64_t bytes) {
     struct rig *rig = memory;
     const struct matrix w = next_matrix(rig, bytes);
     linear_input(rig->linear, rig->x, COLUMNS, 1, NULL);
-    linear_run_exact(rig->linear, &w, BLOCK, NULL, rig->sums, &rig->bad);
+    linear_run_exact(rig->linear, &w, BLOCK, NULL, rig->sums, w.rows, &rig->bad);
 }
 
 static void finish_heads(void *memory, int64_t n) {

@@ -45,6 +45,11 @@ static size_t cells(const struct probe *probe) {
     return (2 * (size_t)probe->n_sets + 1) * (size_t)probe->n_layers;
 }
 
+/* Heads that ranks share are reported by the first of these. */
+static bool first_of_group(const struct shard_map *map, int rank) {
+    return shard_map_group(map, rank).begin == rank;
+}
+
 static enum status take_sums(struct probe *probe, const struct shard_map *map) {
     const size_t n_ranks = (size_t)comm_size(probe->comm), n_local = cells(probe) * (size_t)probe->n_heads;
     const size_t n_all = comm_rank(probe->comm) == 0 ? cells(probe) * (size_t)probe->n_heads_global : 0;
@@ -55,8 +60,10 @@ static enum status take_sums(struct probe *probe, const struct shard_map *map) {
     TRY(ARENA_TAKE(probe->memory, cells(probe), &probe->means));
     TRY(ARENA_TAKE(probe->memory, n_ranks, &probe->sizes));
     for (size_t rank = 0; rank < n_ranks; rank++)
-        probe->sizes[rank] =
-            cells(probe) * sizeof *probe->taken * (size_t)shard_range_size(shard_map_heads(map, (int)rank));
+        probe->sizes[rank] = first_of_group(map, (int)rank)
+                                 ? cells(probe) * sizeof *probe->taken *
+                                       (size_t)shard_range_size(shard_map_heads(map, (int)rank))
+                                 : 0;
     return STATUS_OK;
 }
 
@@ -135,17 +142,6 @@ void probe_append(struct probe *probe, int32_t slot, int32_t layer, int32_t kv_h
     if (!probe) return;
     probe->kernels->store(key, probe->head_dim, probe->dtype,
                           key_of(probe, slot, layer, kv_head_local, token));
-}
-
-void probe_append_filled(struct probe *probe, const struct kv_cache *cache, int32_t slot, int64_t n) {
-    if (!probe) return;
-    for (int32_t layer = 0; layer < probe->n_layers; layer++)
-        for (int32_t head = 0; head < probe->n_kv_heads; head++)
-            for (int64_t token = 0; token < n; token++) {
-                const void *key, *value;
-                kv_cache_rows(cache, slot, layer, head, NULL, token, 1, &key, &value);
-                memcpy(key_of(probe, slot, layer, head, token), key, probe->key_bytes);
-            }
 }
 
 /* The set's part of a head's dense attention, not yet divided by all of it. */

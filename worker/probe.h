@@ -49,10 +49,6 @@ void probe_destroy(struct probe *probe);
 void probe_append(struct probe *probe, int32_t slot, int32_t layer, int32_t kv_head_local, int64_t token,
                   const float *key);
 
-/* The same for tokens 0 … n - 1 of the slot, all layers and heads, which the cache holds in their own rows.
- */
-void probe_append_filled(struct probe *probe, const struct kv_cache *cache, int32_t slot, int64_t n);
-
 /* Looks at the decode tokens of the batch in a layer whose attention is done. q [n_rows, n_heads_local *
  * head_dim], rotated. */
 void probe_layer(struct probe *probe, const struct kv_policy *policy, const struct batch *batch,

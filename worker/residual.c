@@ -102,18 +102,21 @@ void residual_begin(struct residual *residual, struct residual_rows rows) {
         memset(partial_of(residual, rows), 0, n * cols * sizeof(float));
 }
 
-void residual_add_product(struct residual *residual, const struct matrix *w, int64_t block, const float *x) {
+void residual_add_product(struct residual *residual, const struct matrix *w, int64_t first_row, int64_t block,
+                          const float *x) {
     const struct residual_rows rows = newest(residual);
-    if (w->cols == 0) return; /* this rank owns none of the summed dimension */
+    if (w->cols == 0 || w->rows == 0) return; /* this rank owns none of it */
     linear_input(residual->linear, x, w->cols, rows.n, NULL);
     if (residual->numerics == NUMERICS_REPRODUCIBLE) {
         int64_t *sums = exact_of(residual, rows);
-        linear_run_exact(residual->linear, w, block, NULL, sums, bad_counts(residual, sums, rows.n));
+        linear_run_exact(residual->linear, w, block, NULL, sums + first_row, residual->hidden_size,
+                         bad_counts(residual, sums, rows.n));
         return;
     }
     linear_run(residual->linear, &(struct linear_product){w, residual->partial_rows}, 1);
-    residual->kernels->add(residual->partial_rows, rows.n * residual->hidden_size,
-                           partial_of(residual, rows));
+    for (int64_t row = 0; row < rows.n; row++)
+        residual->kernels->add(residual->partial_rows + row * w->rows, w->rows,
+                               partial_of(residual, rows) + row * residual->hidden_size + first_row);
 }
 
 static void scatter_exact(struct residual *residual, const int32_t *rows, int32_t n_rows) {
@@ -145,7 +148,7 @@ void residual_add_scaled(struct residual *residual, const struct matrix *w, int6
     if (residual->numerics == NUMERICS_REPRODUCIBLE) {
         memset(residual->exact_rows, 0,
                (size_t)n_rows * ((size_t)residual->hidden_size + 1) * sizeof(int64_t));
-        linear_run_exact(residual->linear, w, block, scale, residual->exact_rows,
+        linear_run_exact(residual->linear, w, block, scale, residual->exact_rows, residual->hidden_size,
                          bad_counts(residual, residual->exact_rows, n_rows));
         scatter_exact(residual, rows, n_rows);
         return;

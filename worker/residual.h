@@ -49,9 +49,10 @@ struct residual_rows residual_part(int32_t n_rows, int32_t n_parts, int32_t inde
 enum { RESIDUAL_PARTS = ALLREDUCE_BEGUN_MAX };
 void residual_begin(struct residual *residual, struct residual_rows rows);
 
-/* To the sum begun last: adds w x, w [hidden_size, cols], x [rows.n, cols], in canonical blocks of `block`
- * columns. */
-void residual_add_product(struct residual *residual, const struct matrix *w, int64_t block, const float *x);
+/* To the sum begun last: adds w x to elements first_row … of its hidden states, w [rows, cols],
+ * x [rows.n, cols], in canonical blocks of `block` columns. */
+void residual_add_product(struct residual *residual, const struct matrix *w, int64_t first_row, int64_t block,
+                          const float *x);
 
 /* The same for some of its rows only: adds scale[i] * (w x[i]) to row rows[i], i < n_rows. Each row at most
  * once.

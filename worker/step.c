@@ -7,6 +7,7 @@
 #include "base/timer.h"
 #include "cluster/allreduce.h"
 #include "cluster/heartbeat.h"
+#include "kvshard/kv_stripes.h"
 #include "worker/threads.h"
 #include "worker/worker_impl.h"
 
@@ -15,10 +16,44 @@ static void now_at(const struct worker *worker, enum operation operation) {
     (void)heartbeat_enter(comm_heartbeat(worker->comm), operation);
 }
 
+/* Keys of tokens [begin, end), which lie in a page that one of the ranks that share the KV head has. */
+static void share_keys(const struct worker *worker, int32_t slot, int32_t layer, int64_t begin, int64_t end) {
+    const int64_t head_dim = worker->shard->spec->head_dim, n = end - begin;
+    const void *keys[KV_PAGE_TOKENS], *values[KV_PAGE_TOKENS];
+    int owner = 0;
+    while (head_group_stripes(worker->group, owner).end <= kv_stripe_of(begin))
+        owner++;
+    if (owner == head_group_member(worker->group)) {
+        kv_cache_rows(worker->cache, slot, layer, 0, NULL, begin, n, keys, values);
+        for (int64_t i = 0; i < n; i++)
+            worker->kernels->load(keys[i], kv_cache_dtype(worker->cache), head_dim,
+                                  worker->act.page_keys + i * head_dim);
+    }
+    head_group_broadcast(worker->group, owner, worker->act.page_keys,
+                         (size_t)(n * head_dim) * sizeof *worker->act.page_keys);
+}
+
+/* After a rewind into the midst of a page: its keys come to the policy again. */
+static void feed_again(struct worker *worker, int32_t slot, int64_t end) {
+    for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++) {
+        const int64_t begin = kv_policy_next_key(worker->policy, slot, layer);
+        if (begin >= end) continue;
+        share_keys(worker, slot, layer, begin, end);
+        for (int64_t token = begin; token < end; token++)
+            kv_policy_feed(worker->policy, 0, slot, layer, token,
+                           worker->act.page_keys + (token - begin) * worker->shard->spec->head_dim);
+    }
+}
+
+static void rewind_slot(struct worker *worker, int32_t slot, int64_t n_tokens) {
+    kv_policy_rewind(worker->policy, slot, n_tokens);
+    feed_again(worker, slot, n_tokens);
+}
+
 /* The new tokens' places in the cache; what the policy forgets makes room first. */
 static enum status admit_span(struct worker *worker, const struct step_span *span) {
     if (span->first_position < worker->slot_tokens[span->slot])
-        kv_policy_rewind(worker->policy, span->slot, span->first_position);
+        rewind_slot(worker, span->slot, span->first_position);
     TRY(kv_policy_admit(worker->policy, span->slot, span->first_position, span->n_tokens,
                         span->phase == SPAN_DECODE));
     worker->slot_tokens[span->slot] = span->first_position + span->n_tokens;
@@ -90,6 +125,18 @@ static void append_row(const struct worker *worker, const struct batch_block *bl
     }
 }
 
+/* The layer's new keys, for a policy to which the cache does not show them all. */
+static void feed_keys(struct worker *worker, int32_t layer) {
+    const int64_t head_dim = worker->shard->spec->head_dim;
+    if (head_group_size(worker->group) == 1) return;
+    for (int32_t b = 0; b < worker->batch.n_blocks; b++) {
+        const struct batch_block *block = &worker->batch.blocks[b];
+        for (int32_t i = 0; i < block->n_rows; i++)
+            kv_policy_feed(worker->policy, 0, block->slot, layer, block->first_position + i,
+                           worker->act.k + (block->first_row + i) * head_dim);
+    }
+}
+
 /* q, k, v of all rows; keys and values go to the pages. */
 static void project_heads(struct worker *worker, int32_t layer_index) {
     const struct model_shard *shard = worker->shard;
@@ -114,6 +161,7 @@ static void project_heads(struct worker *worker, int32_t layer_index) {
             append_row(worker, block, i, layer_index);
         }
     }
+    feed_keys(worker, layer_index);
 }
 
 /* Do the ranks agree on something at this layer of the d-th decode token? */
@@ -179,8 +227,8 @@ static void send_attention(struct worker *worker, const struct layer_shard *laye
                            struct residual_rows rows) {
     now_at(worker, OPERATION_ATTENTION);
     begin_part(worker, rows);
-    residual_add_product(worker->residual, &layer->o, worker->shard->map.head_block,
-                         worker->act.attended + rows.first * layer->o.cols);
+    residual_add_product(worker->residual, &layer->o, worker->shard->output_rows.begin,
+                         worker->shard->map.head_block, worker->act.attended + rows.first * layer->o.cols);
     now_at(worker, OPERATION_ATTENTION_SUM);
     residual_send(worker->residual);
 }
@@ -281,7 +329,8 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
         worker->result.attended_tokens = attended_tokens(worker);
     }
     struct step_times *times = &worker->result.times;
-    times->sync = residual_take_sync_seconds(worker->residual);
+    times->sync =
+        residual_take_sync_seconds(worker->residual) + attention_take_sync_seconds(worker->attention);
     times->select += times->agree + attention_take_propose_seconds(worker->attention);
     times->compute = timer_seconds() - begin - times->sync - times->select;
     heartbeat_leave(comm_heartbeat(worker->comm), before);

@@ -53,6 +53,16 @@ int64_t traffic_weights_read(const struct model_shard *shard, int32_t n_rows) {
     return dense_bytes(shard) + expert_bytes(shard, n_experts) + embedded;
 }
 
+/* Rows that this rank reads for the list, of which a window counts the last. */
+static int64_t list_rows(const struct kv_traffic *traffic, struct kv_set set) {
+    const int32_t *rows = set.rows ? set.rows : set.tokens;
+    const int64_t n = set.n_tokens, first = traffic->window > 0 ? larger_i64(0, n - traffic->window) : 0;
+    int64_t n_rows = traffic->cache ? 0 : n - first;
+    for (int64_t i = first; traffic->cache && i < n; i++)
+        n_rows += kv_cache_owns(traffic->cache, rows ? rows[i] : i);
+    return n_rows;
+}
+
 /* Rows that one KV head reads for a decode token: neighbouring query heads that share a list read it
  * together. */
 static int64_t rows_read(const struct kv_traffic *traffic, const struct batch_block *block, int32_t layer,
@@ -64,10 +74,10 @@ static int64_t rows_read(const struct kv_traffic *traffic, const struct batch_bl
         const struct kv_set set =
             kv_policy_set(traffic->policy, block->slot, layer, n_cached, kv_head * traffic->group + i);
         if (i == 0 || set.tokens != previous.tokens || set.n_tokens != previous.n_tokens)
-            n_rows += set.n_tokens;
+            n_rows += list_rows(traffic, set);
         previous = set;
     }
-    return traffic->window > 0 ? smaller_i64(n_rows, traffic->window) : n_rows;
+    return n_rows;
 }
 
 int64_t traffic_kv_read(const struct kv_traffic *traffic, int32_t layer) {

@@ -32,5 +32,6 @@ struct kv_traffic {
     int32_t group; /* query heads of a KV head */
     int64_t row_bytes;
     int64_t window;
+    const struct kv_cache *cache; /* only rows that this rank owns are counted; NULL: it has whole heads */
 };
 int64_t traffic_kv_read(const struct kv_traffic *traffic, int32_t layer);

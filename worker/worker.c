@@ -12,6 +12,7 @@
 #include "cluster/binding.h"
 #include "cluster/heartbeat.h"
 #include "cluster/topology.h"
+#include "kvshard/kv_stripes.h"
 #include "worker/memory_read.h"
 #include "worker/worker_impl.h"
 
@@ -26,6 +27,7 @@ static enum status open_model(struct worker *worker, struct shard_map *map_out) 
         .mlp_size = spec->mlp_size,
         .expert_size = spec->expert_size,
         .vocab_size = spec->vocab_size,
+        .hidden_size = spec->hidden_size,
     };
     return comm_agree(worker->comm, shard_map_create(&dims, comm_size(worker->comm), map_out));
 }
@@ -119,9 +121,9 @@ static enum status bind_threads(struct worker *worker, int32_t n_threads) {
 static enum status load_shard(struct worker *worker, const struct shard_map *map) {
     const double begin = timer_seconds();
     const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_LOAD);
-    TRY(comm_agree(worker->comm, model_shard_load(worker->file, map, comm_rank(worker->comm),
-                                                  worker->config.weights, worker->kernels,
-                                                  comm_heartbeat(worker->comm), &worker->shard)));
+    TRY(comm_agree(worker->comm,
+                   model_shard_load(worker->file, map, comm_rank(worker->comm), worker->config.weights,
+                                    worker->kernels, comm_heartbeat(worker->comm), &worker->shard)));
     heartbeat_leave(comm_heartbeat(worker->comm), before);
     const struct model_shard *shard = worker->shard;
     log_rank(1, "read %.1f MB in %.2f s: heads %d-%d, KV heads %d-%d, %lld MLP columns, %lld vocabulary rows",
@@ -173,7 +175,27 @@ static struct kv_policy_config policy_config(const struct engine_config *config)
     };
 }
 
+/* A bit for each stripe of a shared KV head that other ranks own. */
+static uint32_t other_stripes(const struct worker *worker) {
+    const struct shard_range own = head_group_stripes(worker->group, head_group_member(worker->group));
+    uint32_t others = 0;
+    for (uint32_t stripe = 0; stripe < KV_STRIPES; stripe++)
+        if (stripe < own.begin || stripe >= own.end) others |= 1u << stripe;
+    return others;
+}
+
+/* Some policies need all rows of a KV head. */
+static enum status check_shared_heads(const struct worker *worker) {
+    const int n_ranks = comm_size(worker->comm), n_kv_heads = model_file_spec(worker->file)->n_kv_heads;
+    if (n_ranks <= n_kv_heads || kv_policy_shares_heads(worker->config.policy)) return STATUS_OK;
+    return FAIL(
+        STATUS_BAD_INPUT,
+        "policy %s cannot have its KV heads shared: run at most %d rank%s, as the model has KV heads, not %d",
+        worker->config.policy, n_kv_heads, n_kv_heads == 1 ? "" : "s", n_ranks);
+}
+
 static enum status create_cache_and_policy(struct worker *worker) {
+    TRY(check_shared_heads(worker));
     use_known_select_layers(worker->shard->spec, &worker->config);
     const struct model_shard *shard = worker->shard;
     const struct engine_config *config = &worker->config;
@@ -184,6 +206,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .head_dim = shard->spec->head_dim,
         .context_length = worker->limits.context_length,
         .dtype = config->kv_dtype,
+        .other_stripes = other_stripes(worker),
     };
     TRY(kv_cache_create(&shape, worker->kernels, &worker->cache));
     struct kv_policy_config policy = policy_config(config);
@@ -198,6 +221,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
     policy.n_threads = omp_get_max_threads();
     policy.kernels = worker->kernels;
     policy.cache = worker->cache;
+    policy.keys_are_fed = shape.other_stripes != 0;
     const struct probe_config probe = {
         .kind = config->probe,
         .every = config->probe_every,
@@ -224,6 +248,7 @@ static enum status create_activations(struct worker *worker) {
     TRY(ARENA_TAKE(worker->memory, rows * kv_columns, &act->v));
     TRY(ARENA_TAKE(worker->memory, rows * q_columns, &act->attended));
     TRY(ARENA_TAKE(worker->memory, rows * head_dim, &act->cos_sin));
+    TRY(ARENA_TAKE(worker->memory, KV_PAGE_TOKENS * head_dim, &act->page_keys));
     return ARENA_TAKE(worker->memory, hidden * sizeof(float), &act->embedding_row);
 }
 
@@ -289,6 +314,7 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
         .selects = policy_may(worker, KV_RANK),
         .rescores = policy_may(worker, KV_RESCORE),
         .kv_dtype = worker->config.kv_dtype,
+        .group = worker->group,
     };
     TRY(arena_create("the step's buffers", &worker->memory));
     TRY(create_activations(worker));
@@ -332,6 +358,7 @@ static enum status set_up(struct worker *worker) {
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);
+    TRY(head_group_create(comm, &map, &worker->group));
     TRY(load_shard(worker, &map));
     TRY(comm_agree(comm, create_cache_and_policy(worker)));
     log_selection(worker);
@@ -375,6 +402,7 @@ void worker_destroy(struct worker *worker) {
     kv_policy_destroy(worker->policy);
     kv_cache_destroy(worker->cache);
     model_shard_destroy(worker->shard);
+    head_group_destroy(worker->group);
     model_file_close(worker->file);
     binding_destroy(worker->binding);
     free(worker);

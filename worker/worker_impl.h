@@ -3,6 +3,7 @@
 
 #include "cluster/comm.h"
 #include "cluster/engine.h"
+#include "cluster/head_group.h"
 #include "cluster/step_plan.h"
 #include "kvshard/kv_cache.h"
 #include "kvshard/kv_policy.h"
@@ -26,6 +27,7 @@ struct activations {
     float *v;
     float *attended;              /* as q */
     float *cos_sin;               /* [max_tokens, head_dim] */
+    float *page_keys;             /* [KV_PAGE_TOKENS, head_dim] that another rank has */
     unsigned char *embedding_row; /* one row in the file's dtype */
 };
 
@@ -42,6 +44,7 @@ struct worker {
     int32_t sliding_window; /* 0: none */
     struct model_file *file;
     struct model_shard *shard;
+    struct head_group *group; /* the ranks that share this one's KV head: itself, where it has whole ones */
     struct kv_cache *cache;
     struct kv_policy *policy;
     struct step_channel *channel;

@@ -10,8 +10,8 @@
 
 enum { MAX_RANKS = 64 };
 
-static const struct shard_dims qwen3_8b = {32, 8, 128, 12288, 0, 151936};
-static const struct shard_dims stories260k = {8, 4, 8, 172, 0, 512};
+static const struct shard_dims qwen3_8b = {32, 8, 128, 12288, 0, 151936, 4096};
+static const struct shard_dims stories260k = {8, 4, 8, 172, 0, 512, 64};
 
 static struct shard_map make_map(struct shard_dims dims, int n_ranks) {
     struct shard_map map;
@@ -69,7 +69,7 @@ static void test_every_dimension_is_partitioned(void **state) {
     for (size_t i = 0; i < sizeof sizes / sizeof *sizes; i++)
         for (int n_ranks = 1; n_ranks <= MAX_RANKS; n_ranks++) {
             const struct shard_map map =
-                make_map((struct shard_dims){192, 64, 128, sizes[i], sizes[i], sizes[i] + 1}, n_ranks);
+                make_map((struct shard_dims){192, 64, 128, sizes[i], sizes[i], sizes[i] + 1, 64}, n_ranks);
             expect_partition(&map, shard_map_kv_heads, 64, 1);
             expect_partition(&map, shard_map_heads, 192, 3);
             expect_partition(&map, shard_map_mlp, sizes[i], map.mlp_block);
@@ -107,7 +107,7 @@ static void test_worked_example(void **state) {
 
 static void test_a_rank_may_own_nothing(void **state) {
     (void)state;
-    const struct shard_map map = make_map((struct shard_dims){7, 7, 8, 172, 0, 128}, 7);
+    const struct shard_map map = make_map((struct shard_dims){7, 7, 8, 172, 0, 128, 64}, 7);
     for (int rank = 0; rank < 7; rank++) {
         const struct shard_range experts = shard_map_expert(&map, rank), mlp = shard_map_mlp(&map, rank),
                                  vocab = shard_map_vocab(&map, rank);
@@ -141,6 +141,80 @@ static void test_blocks_do_not_depend_on_rank_count(void **state) {
     }
 }
 
+/* Ranks [group.begin, group.end) share `head`: they have it, and its stripes and output rows once. */
+static void expect_group(const struct shard_map *map, struct shard_range group, int64_t head) {
+    int64_t stripe = 0, row = 0;
+    for (int rank = (int)group.begin; rank < group.end; rank++) {
+        const struct shard_range heads = shard_map_kv_heads(map, rank), actual = shard_map_group(map, rank);
+        const struct shard_range stripes = shard_map_stripes(map, rank),
+                                 rows = shard_map_output_rows(map, rank);
+        assert_int_equal(heads.begin, head);
+        assert_int_equal(heads.end, head + 1);
+        assert_memory_equal(&actual, &group, sizeof group);
+        assert_int_equal(stripes.begin, stripe);
+        assert_int_equal(rows.begin, row);
+        assert_true(rows.end % 32 == 0 || rows.end == map->dims.hidden_size);
+        stripe = stripes.end;
+        row = rows.end;
+    }
+    assert_int_equal(stripe, SHARD_STRIPES);
+    assert_int_equal(row, map->dims.hidden_size);
+}
+
+static void test_groups_share_heads(void **state) {
+    (void)state;
+    for (int n_kv_heads = 1; n_kv_heads <= 16; n_kv_heads++)
+        for (int n_ranks = n_kv_heads + 1; n_ranks <= 300; n_ranks++) {
+            const struct shard_map map =
+                make_map((struct shard_dims){3 * n_kv_heads, n_kv_heads, 8, 172, 0, 512, 200}, n_ranks);
+            int64_t position = 0, fewest = n_ranks, most = 0;
+            for (int head = 0; head < n_kv_heads; head++) {
+                const struct shard_range group = shard_map_group(&map, (int)position);
+                const struct shard_range heads = shard_map_heads(&map, (int)position);
+                const int64_t size = shard_range_size(group);
+                assert_int_equal(group.begin, position);
+                assert_int_equal(heads.begin, 3 * head);
+                assert_int_equal(heads.end, 3 * head + 3);
+                expect_group(&map, group, head);
+                fewest = size < fewest ? size : fewest;
+                most = size > most ? size : most;
+                position = group.end;
+            }
+            assert_int_equal(position, n_ranks);
+            assert_true(most - fewest <= 1);
+        }
+}
+
+static void test_whole_heads_are_not_shared(void **state) {
+    (void)state;
+    for (int n_ranks = 1; n_ranks <= 8; n_ranks++) {
+        const struct shard_map map = make_map(qwen3_8b, n_ranks);
+        for (int rank = 0; rank < n_ranks; rank++) {
+            assert_int_equal(shard_map_group(&map, rank).begin, rank);
+            assert_int_equal(shard_range_size(shard_map_group(&map, rank)), 1);
+            assert_int_equal(shard_range_size(shard_map_stripes(&map, rank)), SHARD_STRIPES);
+            assert_int_equal(shard_range_size(shard_map_output_rows(&map, rank)), 4096);
+        }
+    }
+}
+
+/* docs/sharding.md shows these numbers, too. */
+static void test_worked_example_of_a_grid(void **state) {
+    (void)state;
+    const struct shard_map map = make_map(stories260k, 6);
+    static const int kv_head[] = {0, 0, 1, 1, 2, 3};
+    static const struct shard_range stripes[] = {{0, 4}, {4, 8}, {0, 4}, {4, 8}, {0, 8}, {0, 8}},
+                                    rows[] = {{0, 32}, {32, 64}, {0, 32}, {32, 64}, {0, 64}, {0, 64}},
+                                    mlp[] = {{0, 32}, {32, 64}, {64, 96}, {96, 128}, {128, 160}, {160, 172}};
+    for (int rank = 0; rank < 6; rank++) {
+        const struct shard_range actual[] = {shard_map_stripes(&map, rank), shard_map_output_rows(&map, rank),
+                                             shard_map_mlp(&map, rank)};
+        const struct shard_range expected[] = {stripes[rank], rows[rank], mlp[rank]};
+        assert_int_equal(shard_map_kv_heads(&map, rank).begin, kv_head[rank]);
+        assert_memory_equal(actual, expected, sizeof expected);
+    }
+}
+
 static void expect_refusal(struct shard_dims dims, int n_ranks, const char *sentence) {
     struct shard_map map;
     assert_int_equal(shard_map_create(&dims, n_ranks, &map), STATUS_BAD_INPUT);
@@ -149,18 +223,16 @@ static void expect_refusal(struct shard_dims dims, int n_ranks, const char *sent
 
 static void test_refusals(void **state) {
     (void)state;
-    expect_refusal(stories260k, 5, "5 ranks cannot share the 4 KV heads of this model: run at most 4");
-    expect_refusal((struct shard_dims){8, 1, 8, 172, 0, 512}, 2,
-                   "2 ranks cannot share the 1 KV head of this model: run at most 1");
-    expect_refusal((struct shard_dims){7, 2, 8, 172, 0, 512}, 1,
+    expect_refusal((struct shard_dims){7, 2, 8, 172, 0, 512, 64}, 1,
                    "7 query heads cannot be grouped over 2 KV heads");
-    expect_refusal((struct shard_dims){0, 2, 8, 172, 0, 512}, 1,
+    expect_refusal((struct shard_dims){0, 2, 8, 172, 0, 512, 64}, 1,
                    "0 query heads cannot be grouped over 2 KV heads");
-    expect_refusal((struct shard_dims){2, 0, 8, 172, 0, 512}, 1,
+    expect_refusal((struct shard_dims){2, 0, 8, 172, 0, 512, 64}, 1,
                    "2 query heads cannot be grouped over 0 KV heads");
-    expect_refusal((struct shard_dims){2, 2, 0, 172, 0, 512}, 1, "a head of 0 dimensions");
-    expect_refusal((struct shard_dims){2, 2, 8, -1, 0, 512}, 1, "an MLP of -1 columns and experts of 0");
-    expect_refusal((struct shard_dims){2, 2, 8, 172, 0, 0}, 1, "a vocabulary of 0 tokens");
+    expect_refusal((struct shard_dims){2, 2, 0, 172, 0, 512, 64}, 1, "a head of 0 dimensions");
+    expect_refusal((struct shard_dims){2, 2, 8, -1, 0, 512, 64}, 1, "an MLP of -1 columns and experts of 0");
+    expect_refusal((struct shard_dims){2, 2, 8, 172, 0, 0, 64}, 1, "a vocabulary of 0 tokens");
+    expect_refusal((struct shard_dims){2, 2, 8, 172, 0, 512, -1}, 1, "a hidden state of -1 elements");
 }
 
 int main(void) {
@@ -173,6 +245,9 @@ int main(void) {
         cmocka_unit_test(test_a_rank_may_own_nothing),
         cmocka_unit_test(test_canonical_block),
         cmocka_unit_test(test_blocks_do_not_depend_on_rank_count),
+        cmocka_unit_test(test_groups_share_heads),
+        cmocka_unit_test(test_whole_heads_are_not_shared),
+        cmocka_unit_test(test_worked_example_of_a_grid),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -165,21 +165,36 @@ static void test_super_blocks_are_held_whole(void **state) {
     model_file_close(model);
 }
 
-static void test_too_many_ranks(void **state) {
+/* 6 ranks on 4 KV heads: 2, 2, 1 and 1 of them. q, k and v of a shared head are on both of its ranks, o is
+ * not. */
+static void test_shared_heads(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
-    struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, 5, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_BAD_INPUT);
-    assert_string_equal(status_message(), "5 ranks cannot share the 4 KV heads of this model: run at most 4");
-    assert_null(plan);
+    struct memory_plan *one = NULL, *six = NULL;
+    assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F16, &one), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 6, DTYPE_COUNT, DTYPE_F16, &six), STATUS_OK);
+    static const int64_t kv_bytes[] = {80, 80, 80, 80, 160, 160};
+    for (int rank = 0; rank < 6; rank++)
+        assert_int_equal(six->ranks[rank].kv_bytes_per_token, kv_bytes[rank]);
+    assert_int_equal(six->total.kv_bytes_per_token, one->total.kv_bytes_per_token);
+    const int64_t head_rows = 5 * (16 + 8 + 8) * 64 * 4; /* q, k, v of a KV head, in all layers, f32 */
+    assert_int_equal(six->total.weight_bytes,
+                     one->total.weight_bytes + 5 * replicated_bytes(model) + 2 * head_rows);
+
+    /* The host of the last two ranks has most keys and values, that of the first two most weights. */
+    assert_int_equal(memory_plan_host_bytes(six, 2, 1 << 20),
+                     six->ranks[4].weight_bytes + six->ranks[5].weight_bytes + (320 << 20));
+    assert_int_equal(memory_plan_host_bytes(six, 9, 1000), six->total.weight_bytes + 640000);
+    memory_plan_destroy(one);
+    memory_plan_destroy(six);
     model_file_close(model);
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_known_model),    cmocka_unit_test(test_one_rank_holds_the_files),
-        cmocka_unit_test(test_shares_add_up),  cmocka_unit_test(test_super_blocks_are_held_whole),
-        cmocka_unit_test(test_too_many_ranks),
+        cmocka_unit_test(test_known_model),   cmocka_unit_test(test_one_rank_holds_the_files),
+        cmocka_unit_test(test_shares_add_up), cmocka_unit_test(test_super_blocks_are_held_whole),
+        cmocka_unit_test(test_shared_heads),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

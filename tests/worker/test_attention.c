@@ -79,7 +79,12 @@ static struct world create(struct setting setting) {
     struct world world = {.setting = setting};
     const struct kernels *kernels = kernels_at_level(kernels_best_level());
     const int32_t n_heads = setting.n_kv_heads * setting.group;
-    const struct kv_shape shape = {MAX_SLOTS, LAYERS, setting.n_kv_heads, HEAD_DIM, CONTEXT, setting.dtype};
+    const struct kv_shape shape = {.n_slots = MAX_SLOTS,
+                                   .n_layers = LAYERS,
+                                   .n_kv_heads_local = setting.n_kv_heads,
+                                   .head_dim = HEAD_DIM,
+                                   .context_length = CONTEXT,
+                                   .dtype = setting.dtype};
     struct kv_policy_config policy = {.name = setting.policy,
                                       .budget = 400,
                                       .recent_ratio = 0.25,

@@ -75,7 +75,7 @@ static void look(struct probe *probe, const struct kv_policy *policy, int32_t n_
 }
 
 static void check_known_weights(struct comm *comm) {
-    const struct shard_dims dims = {HEADS, KV_HEADS, HEAD_DIM, 64, 0, 64};
+    const struct shard_dims dims = {HEADS, KV_HEADS, HEAD_DIM, 64, 0, 64, 64};
     struct shard_map map;
     CHECK(shard_map_create(&dims, comm_size(comm), &map) == STATUS_OK);
     const struct shard_range heads = shard_map_heads(&map, comm_rank(comm)),
@@ -83,7 +83,7 @@ static void check_known_weights(struct comm *comm) {
     const struct kernels *kernels = kernels_at_level(0);
     const int32_t n_heads = (int32_t)shard_range_size(heads),
                   n_kv_heads = (int32_t)shard_range_size(kv_heads);
-    const struct kv_shape shape = {1, LAYERS, n_kv_heads, HEAD_DIM, CONTEXT, DTYPE_F32};
+    const struct kv_shape shape = {1, LAYERS, n_kv_heads, HEAD_DIM, CONTEXT, DTYPE_F32, 0};
     struct kv_cache *cache;
     CHECK(kv_cache_create(&shape, kernels, &cache) == STATUS_OK);
     static const int32_t select[] = {0};

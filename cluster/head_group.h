@@ -1,0 +1,35 @@
+/* cluster/head_group.h - the ranks that share a KV head, and what they exchange.
+ *
+ * A rank with whole heads is a group by itself, for which nothing is exchanged.
+ *
+ * Memory:  create allocates, destroy frees.
+ * Threads: main thread only.
+ * Ranks:   create and destroy are collective over the comm; gather and broadcast over the group, all members
+ *          of which say the same sizes: groups do not wait for each other. */
+#pragma once
+
+#include <stddef.h>
+
+#include "base/status.h"
+#include "cluster/comm.h"
+#include "cluster/shard_map.h"
+
+struct head_group;
+
+/* Nothing of `map` is kept. */
+NODISCARD enum status head_group_create(struct comm *comm, const struct shard_map *map,
+                                        struct head_group **group_out);
+void head_group_destroy(struct head_group *group); /* NULL is allowed */
+
+/* Local. */
+int head_group_size(const struct head_group *group);
+int head_group_member(const struct head_group *group);                             /* this rank's number */
+struct shard_range head_group_stripes(const struct head_group *group, int member); /* that it owns */
+
+/* Every member's floats for all of them, one member's after the other's. counts [size]; `gathered` has room
+ * for their sum, below 2^31, and does not overlap with `part`.
+ * Cost: (M - 1) α + 4 sum(counts) β, or less latency where MPI doubles. */
+void head_group_gather(struct head_group *group, const float *part, const size_t *counts, float *gathered);
+
+/* One member's bytes for all. */
+void head_group_broadcast(struct head_group *group, int member, void *data, size_t size);
