@@ -18,12 +18,13 @@ static const struct {
 } size_classes[ALLREDUCE_SIZE_CLASSES] = {{8 << 10, 11 << 10},   {16 << 10, 23 << 10},   {32 << 10, 46 << 10},
                                           {64 << 10, 128 << 10}, {256 << 10, 512 << 10}, {2 << 20, SIZE_MAX}};
 
-/* A size is measured for so long, but once at least: MPI on fewer cores than ranks may take its time. Between
- * hosts there is more to tell apart, and a network that is not quiet. */
+/* A size is measured for so long, and so often, but once at least: MPI on fewer cores than ranks may take its
+ * time. Between hosts there is more to tell apart, and a network that is not quiet. */
 static const struct effort {
     double seconds;
-    int least_rounds;
-} effort_of_host = {0.004, 1}, effort_of_hosts = {0.02, 3};
+    int rounds;
+    double seconds_for_rounds; /* after which once is enough */
+} effort_of_host = {0.004, 1, 0}, effort_of_hosts = {0.02, 3, 0.1};
 
 /* Medians in seconds; DBL_MAX for what does not fit. */
 struct medians {
@@ -37,9 +38,8 @@ int allreduce_size_class(size_t bytes) {
     return class;
 }
 
-/* Was the algorithm asked for? What is asked for between hosts does not count on one, and the other way
- * round.
- */
+/* Was the algorithm asked for? What is asked for between hosts says nothing about one, nor the other way
+ * round. */
 static bool wanted(const struct comm *comm, enum allreduce_choice choice,
                    const struct allreduce_algorithm *algorithm) {
     const bool says_something = comm->hosts.n > 1 ? choice >= ALLREDUCE_LEADERS : choice == ALLREDUCE_SHARED;
@@ -79,18 +79,22 @@ static void time_round(struct comm *comm, enum allreduce_choice choice, int64_t 
             seconds[i][round] = time_once(comm, allreduce_algorithm(i), values, n);
 }
 
+static bool is_enough(const struct comm *comm, int rounds, double seconds) {
+    const struct effort *effort = comm->hosts.n > 1 ? &effort_of_hosts : &effort_of_host;
+    if (rounds < effort->rounds && seconds < effort->seconds_for_rounds) return false;
+    return rounds >= ROUNDS_MAX || (rounds >= 1 && seconds >= effort->seconds);
+}
+
 /* Rank 0's medians for one size. The first round only warms up. */
 static void measure_size(struct comm *comm, enum allreduce_choice choice, int64_t *values, size_t n,
                          double medians_out[ALLREDUCE_ALGORITHMS]) {
-    const struct effort effort = comm->hosts.n > 1 ? effort_of_hosts : effort_of_host;
     double seconds[ALLREDUCE_ALGORITHMS][ROUNDS_MAX];
     const double begin = timer_seconds();
     int rounds = 0;
     for (int more = 1, warm = 0; more; warm = 1) {
         time_round(comm, choice, values, n, rounds, seconds);
         rounds += warm;
-        more =
-            rounds < effort.least_rounds || (rounds < ROUNDS_MAX && timer_seconds() - begin < effort.seconds);
+        more = !is_enough(comm, rounds, timer_seconds() - begin);
         comm_broadcast(comm, &more, sizeof more);
     }
     for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
@@ -124,13 +128,16 @@ static void log_algorithm(const struct comm *comm, int index, const struct media
     log_info(1, "%s", line);
 }
 
-/* Long sums that are begun early are always scattered: does it pay to write them narrow? */
+/* Long sums that are begun early are always scattered: does it pay to write them narrow? As it does for
+ * others. */
 static bool narrow_pays(const double medians[ALLREDUCE_ALGORITHMS]) {
-    double of[2] = {DBL_MAX, DBL_MAX};
-    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++)
-        if (allreduce_algorithm(i)->exchange == &exchange_scatter)
-            of[allreduce_algorithm(i)->narrow] = medians[i];
-    return of[true] < of[false];
+    double best[2] = {DBL_MAX, DBL_MAX};
+    for (int i = 0; i < ALLREDUCE_ALGORITHMS; i++) {
+        const struct allreduce_algorithm *algorithm = allreduce_algorithm(i);
+        if (algorithm->exchange && algorithm->exchange->narrows && medians[i] < best[algorithm->narrow])
+            best[algorithm->narrow] = medians[i];
+    }
+    return best[true] < best[false];
 }
 
 static void log_table(const struct comm *comm, enum allreduce_choice choice, const struct medians *medians) {

@@ -35,6 +35,21 @@ done
 ids=$("$program" score -m $model --input "$scratch/slow.jsonl" --parallel 2 | grep -o '^{"id": [0-9]*' | tr -dc '0-9\n')
 [ "$ids" = "$(seq 0 20)" ] || fail "order behind a slow line: $ids"
 
+# Between hosts a long step goes in parts whose sums are begun early: the same bits as one process; and in fast numerics the
+# same from one run to the next, whichever way sums take.
+echo "{\"ids\": [1$(for i in $(seq 299); do printf ', %d' $((403 + i * i % 97)); done)]}" >"$scratch/long.jsonl"
+"$program" score -m $model --input "$scratch/long.jsonl" --output "$scratch/alone"
+for hosts in 0,1,2 0,1,0; do
+    CAUCUS_TEST_HOSTS=$hosts mpirun -q -n 3 "$program" score -m $model --input "$scratch/long.jsonl" --output "$scratch/apart"
+    cmp "$scratch/alone" "$scratch/apart" || fail "scores of 300 tokens on hosts $hosts"
+    for way in direct scatter; do
+        CAUCUS_TEST_HOSTS=$hosts mpirun -q -n 3 "$program" score -m $model --input "$scratch/long.jsonl" \
+            --numerics fast --wire bf16 --allreduce $way --output "$scratch/fast.$way"
+    done
+    cmp "$scratch/fast.direct" "$scratch/fast.scatter" || fail "fast scores of 300 tokens on hosts $hosts"
+    ! cmp -s "$scratch/alone" "$scratch/fast.direct" || fail "bf16 between hosts rounds nothing"
+done
+
 # Files are missed before the model is.
 refuses_together "cannot open $scratch/none: No such file or directory" score -m none --input "$scratch/none"
 refuses "cannot write $scratch/none/out: No such file or directory" score -m none --input "$scratch/bad.jsonl" \
