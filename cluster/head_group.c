@@ -70,6 +70,14 @@ struct shard_range head_group_stripes(const struct head_group *group, int member
     return group->stripes[member];
 }
 
+uint32_t head_group_other_stripes(const struct head_group *group) {
+    const struct shard_range own = head_group_stripes(group, group->member);
+    uint32_t others = 0;
+    for (uint32_t stripe = 0; stripe < SHARD_STRIPES; stripe++)
+        if (stripe < own.begin || stripe >= own.end) others |= 1u << stripe;
+    return others;
+}
+
 void head_group_gather(struct head_group *group, const float *part, const size_t *counts, float *gathered) {
     size_t total = 0;
     for (int member = 0; member < group->size; member++) {

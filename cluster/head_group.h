@@ -9,6 +9,7 @@
 #pragma once
 
 #include <stddef.h>
+#include <stdint.h>
 
 #include "base/status.h"
 #include "cluster/comm.h"
@@ -25,6 +26,8 @@ void head_group_destroy(struct head_group *group); /* NULL is allowed */
 int head_group_size(const struct head_group *group);
 int head_group_member(const struct head_group *group);                             /* this rank's number */
 struct shard_range head_group_stripes(const struct head_group *group, int member); /* that it owns */
+
+uint32_t head_group_other_stripes(const struct head_group *group); /* bit s: another member owns stripe s */
 
 /* Every member's floats for all of them, one member's after the other's. counts [size]; `gathered` has room
  * for their sum, below 2^31, and does not overlap with `part`.

@@ -12,7 +12,6 @@
 #include "cluster/binding.h"
 #include "cluster/heartbeat.h"
 #include "cluster/topology.h"
-#include "kvshard/kv_stripes.h"
 #include "worker/memory_read.h"
 #include "worker/worker_impl.h"
 
@@ -30,6 +29,26 @@ static enum status open_model(struct worker *worker, struct shard_map *map_out) 
         .hidden_size = spec->hidden_size,
     };
     return comm_agree(worker->comm, shard_map_create(&dims, comm_size(worker->comm), map_out));
+}
+
+/* What each rank gets, as asked for or as it reads memory. */
+static enum status settle_shares(struct worker *worker, struct shard_map *map) {
+    struct comm *comm = worker->comm;
+    struct engine_config *config = &worker->config;
+    if (config->measures_shares) {
+        const int n = comm_size(comm);
+        double *rates = malloc((size_t)n * sizeof *rates);
+        enum status status = rates ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for measuring shares");
+        status = comm_agree(comm, status);
+        if (status == STATUS_OK) status = memory_read_rates(comm, rates);
+        if (status == STATUS_OK) config->shares = shares_from_rates(rates, n);
+        for (int rank = 0; rank < n && status == STATUS_OK; rank++)
+            log_info(1, "rank %d reads %.1f GB/s: share %d", rank, rates[rank] / 1e9,
+                     config->shares.n > 0 ? config->shares.of[rank] : 1);
+        free(rates);
+        TRY(status);
+    }
+    return comm_agree(comm, shard_map_set_shares(map, &config->shares));
 }
 
 /* Exact sums have room for so many blocks, none near the limit of one (docs/numerics.md). */
@@ -175,15 +194,6 @@ static struct kv_policy_config policy_config(const struct engine_config *config)
     };
 }
 
-/* A bit for each stripe of a shared KV head that other ranks own. */
-static uint32_t other_stripes(const struct worker *worker) {
-    const struct shard_range own = head_group_stripes(worker->group, head_group_member(worker->group));
-    uint32_t others = 0;
-    for (uint32_t stripe = 0; stripe < KV_STRIPES; stripe++)
-        if (stripe < own.begin || stripe >= own.end) others |= 1u << stripe;
-    return others;
-}
-
 /* Some policies need all rows of a KV head. */
 static enum status check_shared_heads(const struct worker *worker) {
     const int n_ranks = comm_size(worker->comm), n_kv_heads = model_file_spec(worker->file)->n_kv_heads;
@@ -206,7 +216,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
         .head_dim = shard->spec->head_dim,
         .context_length = worker->limits.context_length,
         .dtype = config->kv_dtype,
-        .other_stripes = other_stripes(worker),
+        .other_stripes = head_group_other_stripes(worker->group),
     };
     TRY(kv_cache_create(&shape, worker->kernels, &worker->cache));
     struct kv_policy_config policy = policy_config(config);
@@ -352,6 +362,7 @@ static enum status set_up(struct worker *worker) {
     bool crowded = false;
     TRY(comm_agree(comm, start_threads(worker, &n_threads, &crowded)));
     TRY(bind_threads(worker, n_threads));
+    TRY(settle_shares(worker, &map));
     const struct allreduce_config allreduce = {
         .choice = worker->config.allreduce, .wire = worker->config.wire, .crowded = crowded};
     TRY(allreduce_set_up(comm, &allreduce));
