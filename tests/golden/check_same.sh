@@ -78,7 +78,7 @@ compare_answers() { # compare_answers MODEL OPTION…
     local model=$1
     shift
     run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/reference"
-    for ranks in 1 2 3 4; do
+    for ranks in 1 2 3 5 8; do # of 4 KV heads
         run_caucus "$ranks" 2 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/out"
         same "$(basename "$model") $*: run, $ranks ranks" "$scratch/out" "$scratch/reference"
         run_caucus "$ranks" 1 run -m "$model" --raw -p "Once upon a time" -p "Lily" -p "The big dog" -p "A" -n 100 \
@@ -119,12 +119,34 @@ compare_policies() { # compare_policies MODEL
         esac
         answers 1 1 --policy "$policy" --budget 64 | answer >"$scratch/reference"
         [ "$policy" = full ] || differs "$policy with a budget of 64 from full" "$scratch/reference" "$scratch/full"
-        for ranks in 2 3 4; do
+        for ranks in 2 3 "$(most_ranks "$policy")"; do
             answers "$ranks" $((ranks == 2 ? 2 : 1)) --policy "$policy" --budget 64 | answer >"$scratch/out"
             same "$policy: run, $ranks ranks" "$scratch/out" "$scratch/reference"
         done
         answers 2 1 --policy "$policy" --budget 64 -p "$short" -p "$problem $short" | sed -n 1p | answer >"$scratch/out"
         same "$policy: run beside two others, 2 ranks" "$scratch/out" "$scratch/reference"
+    done
+}
+
+# Two ranks to each of the 4 KV heads, where the policy allows it.
+most_ranks() {
+    case $1 in
+    h2o | rkv | tactic | multipole) echo 4 ;;
+    *) echo 8 ;;
+    esac
+}
+
+# A text of several units of 128 rows, so that every rank of a KV head has its part of most lists; 13 ranks are groups of
+# 4 and 3.
+compare_long() { # compare_long MODEL OPTION…
+    local model=$1 ranks
+    shift
+    printf '{"ids": [%s], "prompt_tokens": 680}\n' "$(seq -s ', ' 5 704)" >"$scratch/long.jsonl"
+    run_caucus 1 1 score -m "$model" --input "$scratch/long.jsonl" --logits 0,400,699 "$@" >"$scratch/reference"
+    for ranks in 6 13; do
+        run_caucus "$ranks" 1 score -m "$model" --input "$scratch/long.jsonl" --logits 0,400,699 --batch-tokens 96 "$@" \
+            >"$scratch/out"
+        same "$(basename "$model") $*: a long line, $ranks ranks" "$scratch/out" "$scratch/reference"
     done
 }
 
@@ -164,6 +186,7 @@ types) # every type of weights and pages
 policies)
     [ "$(policies "$data/../../models/lemma" | wc -w)" -ge 2 ] || failed=1
     compare_policies "$data/../../models/lemma"
+    compare_long "$data/../../models/lemma" --policy quest --budget 128
     ;;
 architectures)
     for model in tiny_qwen2 tiny_qwen3_tf5 tiny_qwen3_moe tiny_mistral_window tiny_llama3_yarn; do
