@@ -22,6 +22,7 @@ struct simulation_setup {
     struct phase_costs costs;
     double speed;    /* hosts are so many times as fast as the one that was measured */
     int64_t depth;   /* tokens in the cache before the first step */
+    bool measured;   /* the setup before this one has measured which all-reduce is fastest */
     int32_t n_steps; /* timed, after one that is not */
 };
 
@@ -30,6 +31,8 @@ enum exchange_kind {
     EXCHANGE_PLAN,       /* broadcast of the step plan */
     EXCHANGE_ATTENTION,  /* sums behind attention, waiting for slower ranks included */
     EXCHANGE_MLP,        /* sums behind the MLP, likewise */
+    EXCHANGE_SCORES,     /* ranks that share a KV head: scores of all tokens … */
+    EXCHANGE_PARTIALS,   /* … and parts of attention */
     EXCHANGE_AGREEMENT,  /* minimum that agrees on a set */
     EXCHANGE_CANDIDATES, /* gather of the best tokens */
     EXCHANGES

@@ -82,7 +82,8 @@ static enum status set_up(const struct config *config, const struct model_spec *
                  .n_kv_heads = spec->n_kv_heads,
                  .head_dim = spec->head_dim,
                  .mlp_size = spec->mlp_size,
-                 .vocab_size = spec->vocab_size},
+                 .vocab_size = spec->vocab_size,
+                 .hidden_size = spec->hidden_size},
         .n_layers = spec->n_layers,
         .hidden_size = spec->hidden_size,
         .qk_norm = spec->qk_norm,
@@ -105,6 +106,7 @@ static enum status run_all(const struct config *config, const struct simulation_
             *row = (struct row){
                 .config = config, .model = config->model, .n_ranks = simulator->n_ranks, .setup = *setup};
             TRY(command_engine_config(config, i, &row->setup.engine));
+            row->setup.measured = i > 0 || depth > 0;
             row->setup.depth = config->depths[depth];
             row->setup.engine.context_length = row->setup.depth + config->steps + 1;
             TRY(simulator->run(simulator->self, &row->setup, &row->result));
@@ -138,6 +140,8 @@ MILLISECONDS(write_select, select)
 MILLISECONDS(write_plan, exchanges[EXCHANGE_PLAN])
 MILLISECONDS(write_attention, exchanges[EXCHANGE_ATTENTION])
 MILLISECONDS(write_mlp, exchanges[EXCHANGE_MLP])
+MILLISECONDS(write_scores, exchanges[EXCHANGE_SCORES])
+MILLISECONDS(write_partials, exchanges[EXCHANGE_PARTIALS])
 MILLISECONDS(write_agreement, exchanges[EXCHANGE_AGREEMENT])
 MILLISECONDS(write_candidates, exchanges[EXCHANGE_CANDIDATES])
 
@@ -150,6 +154,8 @@ static const struct table_column columns[] = {
     {"of it select", .write = write_select},
     {"attention sums", .write = write_attention},
     {"MLP sums", .write = write_mlp},
+    {"scores", .write = write_scores},
+    {"partials", .write = write_partials},
     {"agreement", .write = write_agreement},
     {"plan", .write = write_plan},
     {"candidates", .write = write_candidates},
@@ -161,15 +167,17 @@ static json_t *row_json(const void *memory) {
     const double *exchanges = result->exchanges;
     const struct engine_config *engine = &row->setup.engine;
     return json_pack(
-        "{s:s, s:i, s:s, s:i, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}", "model",
-        row->model, "ranks", row->n_ranks, "policy", engine->policy, "budget", engine->budget, "depth",
-        (json_int_t)row->setup.depth, "numerics", engine->numerics == NUMERICS_FAST ? "fast" : "reproducible",
-        "speed", row->setup.speed, "token_seconds", result->step, "compute_seconds", result->compute,
-        "select_seconds", result->select, "attention_sum_seconds", exchanges[EXCHANGE_ATTENTION],
-        "mlp_sum_seconds", exchanges[EXCHANGE_MLP], "agreement_seconds", exchanges[EXCHANGE_AGREEMENT],
-        "plan_seconds", exchanges[EXCHANGE_PLAN], "candidates_seconds", exchanges[EXCHANGE_CANDIDATES],
-        "compute_seconds_most", result->compute_most, "compute_seconds_mean", result->compute_mean,
-        "weight_bytes_most", (json_int_t)result->weight_bytes_most);
+        "{s:s, s:i, s:s, s:i, s:I, s:s, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:I}",
+        "model", row->model, "ranks", row->n_ranks, "policy", engine->policy, "budget", engine->budget,
+        "depth", (json_int_t)row->setup.depth, "numerics",
+        engine->numerics == NUMERICS_FAST ? "fast" : "reproducible", "speed", row->setup.speed,
+        "token_seconds", result->step, "compute_seconds", result->compute, "select_seconds", result->select,
+        "attention_sum_seconds", exchanges[EXCHANGE_ATTENTION], "mlp_sum_seconds", exchanges[EXCHANGE_MLP],
+        "scores_seconds", exchanges[EXCHANGE_SCORES], "partials_seconds", exchanges[EXCHANGE_PARTIALS],
+        "agreement_seconds", exchanges[EXCHANGE_AGREEMENT], "plan_seconds", exchanges[EXCHANGE_PLAN],
+        "candidates_seconds", exchanges[EXCHANGE_CANDIDATES], "compute_seconds_most", result->compute_most,
+        "compute_seconds_mean", result->compute_mean, "weight_bytes_most",
+        (json_int_t)result->weight_bytes_most);
 }
 
 static enum status print_rows(const struct config *config, const struct row *rows, size_t n_rows) {

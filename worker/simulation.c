@@ -9,10 +9,12 @@
 #include "base/numbers.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
+#include "cluster/head_group.h"
 #include "cluster/step_plan.h"
 #include "kernels/kernels.h"
 #include "kvshard/kv_policy.h"
 #include "kvshard/kv_pool.h"
+#include "kvshard/kv_stripes.h"
 #include "worker/simulation_share_impl.h"
 
 enum { N_CANDIDATES = 64, SLOT = 0 };
@@ -29,10 +31,13 @@ struct simulation {
     struct arena *memory;
     struct kv_policy *policy;
     struct step_channel *channel;
+    struct head_group *group;
     int64_t *exact;    /* [hidden_size + 1] */
     float *partial;    /* [hidden_size] */
     uint32_t *message; /* [context] */
     unsigned char *sent, *gathered;
+    float *part, *parts; /* [context * heads of a KV head], or a few heads */
+    size_t *counts;      /* [members of the group] */
     size_t *gather_sizes;
     uint64_t n_plans;
     double owed; /* computed since the last exchange, and not yet waited for */
@@ -85,12 +90,47 @@ static void sum(struct simulation *simulation, enum exchange_kind kind) {
     compute(simulation, PHASE_RESIDUAL, simulation->setup->hidden_size);
 }
 
-static void round_blocks(struct simulation *simulation, int64_t n_blocks) {
+static void round_blocks(struct simulation *simulation, int64_t n_blocks, int64_t n_rows) {
     if (simulation->setup->engine.numerics == NUMERICS_REPRODUCIBLE)
-        compute(simulation, PHASE_EXACT, n_blocks * simulation->setup->hidden_size);
+        compute(simulation, PHASE_EXACT, n_blocks * n_rows);
 }
 
-/* Attention and what the policy does before and after it. */
+/* What this rank's stripes have of a list. */
+static int64_t own_part(const struct simulation *simulation, int64_t n_tokens) {
+    return n_tokens * simulation->share.n_stripes / SHARD_STRIPES;
+}
+
+/* Every member's scores of the tokens of its stripes, as worker/head_exchange.c. */
+static void exchange_scores(struct simulation *simulation, int64_t n_tokens) {
+    struct head_group *group = simulation->group;
+    if (head_group_size(group) == 1) return;
+    for (int member = 0; member < head_group_size(group); member++)
+        simulation->counts[member] = (size_t)(n_tokens * shard_range_size(head_group_stripes(group, member)) /
+                                              SHARD_STRIPES * simulation->share.n_heads);
+    const double begin = begin_exchange(simulation);
+    head_group_gather(group, simulation->part, simulation->counts, simulation->parts);
+    end_exchange(simulation, EXCHANGE_SCORES, begin);
+}
+
+/* Every member's sums of its stripes, the largest subtrees of them. */
+static void exchange_partials(struct simulation *simulation) {
+    struct head_group *group = simulation->group;
+    if (head_group_size(group) == 1) return;
+    for (int member = 0; member < head_group_size(group); member++) {
+        const struct shard_range stripes = head_group_stripes(group, member);
+        const int32_t end = (int32_t)stripes.end;
+        simulation->counts[member] = 0;
+        for (int32_t i = (int32_t)stripes.begin; i < end; i += kv_stripe_subtree(i, end))
+            simulation->counts[member] +=
+                (size_t)(simulation->share.n_heads * (simulation->setup->dims.head_dim + 2));
+    }
+    const double begin = begin_exchange(simulation);
+    head_group_gather(group, simulation->part, simulation->counts, simulation->parts);
+    end_exchange(simulation, EXCHANGE_PARTIALS, begin);
+}
+
+/* Attention and what the policy does before and after it. Who shares a KV head chooses and ranks all of it.
+ */
 static void attend(struct simulation *simulation, enum kv_attention action, int64_t n_cached) {
     const struct simulation_share *share = &simulation->share;
     const int64_t budget = smaller_i64(simulation->setup->engine.budget, n_cached);
@@ -98,9 +138,14 @@ static void attend(struct simulation *simulation, enum kv_attention action, int6
     const bool set = action & KV_ATTEND_SET;
     if (action & KV_CHOOSE)
         compute_selection(simulation, PHASE_CHOOSE, n_resident / KV_PAGE_TOKENS * share->n_kv_heads);
+    const int64_t n_listed = set ? budget : n_resident;
     compute(simulation, set ? PHASE_ATTEND_SET : PHASE_ATTEND,
-            (set ? budget : n_resident) * share->n_kv_heads);
-    if (action & KV_RANK) compute_selection(simulation, PHASE_RANK, n_resident * share->n_heads);
+            own_part(simulation, n_listed) * share->n_kv_heads);
+    if (action & KV_RANK) {
+        exchange_scores(simulation, n_listed);
+        compute_selection(simulation, PHASE_RANK, n_listed * share->n_heads);
+    }
+    exchange_partials(simulation);
 }
 
 static void begin_agreement(struct simulation *simulation, size_t words) {
@@ -132,14 +177,14 @@ static void run_layer(struct simulation *simulation, int32_t layer, int64_t n_ca
     if (words > 0) begin_agreement(simulation, words);
 
     compute(simulation, simulation->product, share->o_bytes);
-    round_blocks(simulation, share->o_blocks);
+    round_blocks(simulation, share->o_blocks, share->o_rows);
     sum(simulation, EXCHANGE_ATTENTION);
 
     compute(simulation, PHASE_NORM, setup->hidden_size);
     compute(simulation, simulation->product, share->gate_up_bytes);
     compute(simulation, PHASE_GATE, share->mlp_columns);
     compute(simulation, simulation->product, share->down_bytes);
-    round_blocks(simulation, share->mlp_blocks);
+    round_blocks(simulation, share->mlp_blocks, setup->hidden_size);
     sum(simulation, EXCHANGE_MLP);
 
     if (words > 0) finish_agreement(simulation, words);
@@ -230,6 +275,17 @@ static enum status create_policy(struct simulation *simulation) {
     return kv_policy_create(&config, &simulation->policy);
 }
 
+static enum status take_group_memory(struct simulation *simulation) {
+    const int n_members = head_group_size(simulation->group);
+    const size_t n_heads = (size_t)simulation->share.n_heads;
+    const size_t partials = n_heads * SHARD_STRIPES * (size_t)(simulation->setup->dims.head_dim + 2);
+    const size_t scores = n_heads * (size_t)simulation->setup->engine.context_length;
+    const size_t room = n_members == 1 ? 0 : partials > scores ? partials : scores;
+    TRY(ARENA_TAKE(simulation->memory, (size_t)n_members, &simulation->counts));
+    TRY(ARENA_TAKE(simulation->memory, room, &simulation->part));
+    return ARENA_TAKE(simulation->memory, room, &simulation->parts);
+}
+
 static enum status take_memory(struct simulation *simulation) {
     const int n_ranks = comm_size(simulation->comm);
     const size_t hidden = (size_t)simulation->setup->hidden_size;
@@ -243,6 +299,7 @@ static enum status take_memory(struct simulation *simulation) {
     TRY(ARENA_TAKE(simulation->memory, hidden, &simulation->partial));
     TRY(ARENA_TAKE(simulation->memory, (size_t)simulation->setup->engine.context_length,
                    &simulation->message));
+    TRY(take_group_memory(simulation));
     return ARENA_TAKE(simulation->memory, hidden + 1, &simulation->exact);
 }
 
@@ -253,6 +310,7 @@ static enum status set_up(struct simulation *simulation) {
     simulation->share = simulation_share(setup, &simulation->map, comm_rank(comm));
     const bool cached = simulation_weight_bytes(setup, &simulation->share) <= setup->costs.cached_bytes;
     simulation->product = cached ? PHASE_PRODUCT_CACHED : PHASE_PRODUCT;
+    TRY(head_group_create(comm, &simulation->map, &simulation->group));
     TRY(comm_agree(comm, create_policy(simulation)));
     TRY(comm_agree(comm, take_memory(simulation)));
     const struct step_limits limits = {.max_slots = 1,
@@ -261,7 +319,7 @@ static enum status set_up(struct simulation *simulation) {
                                        .context_length = setup->engine.context_length};
     TRY(comm_agree(comm, step_channel_create(comm, limits, &simulation->channel)));
     const struct allreduce_config allreduce = {.choice = setup->engine.allreduce, .wire = setup->engine.wire};
-    return allreduce_set_up(comm, &allreduce);
+    return setup->measured ? STATUS_OK : allreduce_set_up(comm, &allreduce);
 }
 
 static void forget_times(struct simulation *simulation) {
@@ -324,6 +382,7 @@ static enum status run_setup(struct comm *comm, const struct simulation_setup *s
     TRY(comm_agree(comm, arena_create("a simulation", &simulation.memory)));
     const enum status status = run(&simulation, result_out);
     step_channel_destroy(simulation.channel);
+    head_group_destroy(simulation.group);
     kv_policy_destroy(simulation.policy);
     arena_destroy(simulation.memory);
     return comm_agree(comm, status);

@@ -6,8 +6,10 @@
 
 struct simulation_share {
     int32_t n_heads, n_kv_heads;
+    int32_t n_stripes; /* of the cached tokens, of SHARD_STRIPES */
     int64_t qkv_bytes, o_bytes, gate_up_bytes, down_bytes, output_bytes;
     int64_t o_blocks, mlp_blocks; /* canonical ones */
+    int64_t o_rows;
     int64_t mlp_columns, vocab_rows;
 };
 
