@@ -309,6 +309,14 @@ void comm_gather(struct comm *comm, const void *data, const size_t *sizes, void 
     heartbeat_leave(comm->heartbeat, before);
 }
 
+void comm_all_gather(struct comm *comm, const void *data, size_t size, void *gathered) {
+    CHECK(size <= comm->max_count);
+    if (comm->size == 1)
+        memcpy(gathered, data, size);
+    else
+        COMM_MUST(comm, MPI_Allgather(data, (int)size, MPI_BYTE, gathered, (int)size, MPI_BYTE, comm->world));
+}
+
 void comm_barrier(struct comm *comm) {
     if (comm->alone) return;
     const enum operation before = heartbeat_enter(comm->heartbeat, OPERATION_BARRIER);

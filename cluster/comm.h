@@ -62,4 +62,7 @@ void comm_alike_on_this_host(struct comm *comm, uint64_t key, int *n_out, int *p
  * `gathered` has room for their sum, and is read on rank 0 only (NULL elsewhere). */
 void comm_gather(struct comm *comm, const void *data, const size_t *sizes, void *gathered);
 
+/* As many bytes of every rank, in rank order, for all ranks: gathered [comm_size, size]. size < 2^31. */
+void comm_all_gather(struct comm *comm, const void *data, size_t size, void *gathered);
+
 void comm_barrier(struct comm *comm);

@@ -24,7 +24,7 @@ enum phase {
     PHASE_RESIDUAL,       /* element of the hidden state */
     PHASE_ATTEND,         /* token x KV head, all tokens one after the other */
     PHASE_ATTEND_SET,     /* token x KV head, a set of tokens */
-    PHASE_CHOOSE,         /* page x KV head whose bound is looked at */
+    PHASE_CHOOSE,         /* page x KV head whose bound is looked at, of few enough for the cache */
     PHASE_RANK,           /* token x query head */
     PHASE_PROPOSE,        /* word of the message */
     PHASE_TAKE,           /* word of the message */

@@ -20,9 +20,11 @@ struct simulation_setup {
     int32_t hidden_size;
     bool qk_norm;
     struct phase_costs costs;
-    double speed;    /* hosts are so many times as fast as the one that was measured */
-    int64_t depth;   /* tokens in the cache before the first step */
-    bool measured;   /* the setup before this one has measured which all-reduce is fastest */
+    double speed;   /* hosts are so many times as fast as the one that was measured */
+    int64_t depth;  /* tokens in the cache before the first step */
+    int32_t places; /* of a query head's proposal that have to be seen until enough tokens are; 0: ranks agree
+                     * by a minimum over all tokens instead */
+    bool measured;  /* the setup before this one has measured which all-reduce is fastest */
     int32_t n_steps; /* timed, after one that is not */
 };
 

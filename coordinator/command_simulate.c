@@ -89,6 +89,7 @@ static enum status set_up(const struct config *config, const struct model_spec *
         .qk_norm = spec->qk_norm,
         .speed = config->speed,
         .n_steps = config->steps,
+        .places = config->places,
     };
     const struct phase_conditions conditions = conditions_of(config, spec);
     TRY(cost_file_read(config->costs, &setup.costs));

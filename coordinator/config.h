@@ -134,11 +134,13 @@ struct config {
     int32_t repetitions;
     bool warmup;
     enum bench_format bench_format;
-    const char *costs; /* bench: what phases cost goes there, instead of any test; simulate: comes from there */
+    const char
+        *costs; /* bench: what phases cost goes there, instead of any test; simulate: comes from there */
 
     /* simulate */
-    double speed;  /* of a host, where the measured one has 1 */
-    int32_t steps; /* tokens */
+    double speed;   /* of a host, where the measured one has 1 */
+    int32_t steps;  /* tokens */
+    int32_t places; /* of a proposal; 0: agree by a minimum */
 
     /* scale, beside what bench takes */
     int64_t *rank_counts; /* --np */

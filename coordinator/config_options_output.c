@@ -48,6 +48,10 @@ static const struct option timing_options[] = {
      .doc = "hosts compute X times as fast as the one that was measured", .commands = SIMULATE},
     {"steps", .kind = OPTION_INT32, FIELD(steps), .initial = "2", .min = 1, .max = 10000, .metavar = "N",
      .doc = "tokens to time, after one that is not", .commands = SIMULATE},
+    {"places", .kind = OPTION_INT32, FIELD(places), .initial = "0", .max = 65536, .metavar = "N",
+     .doc = "agree on a set by gathering the first N places of every head's proposal, in rounds that double, "
+            "not by a minimum over all tokens",
+     .commands = SIMULATE},
 };
 
 const struct option_group config_timing_options = {"Timing", timing_options,

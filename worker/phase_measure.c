@@ -15,7 +15,7 @@
 enum {
     N_SAMPLES = 9,
     COLUMNS = 4096,       /* of the products */
-    BLOCK = 256,          /* of the exact ones */
+    BLOCK = 32,           /* of the exact ones: many, so that what they add shows */
     VALUES_MAX = 1 << 17, /* of the longest row */
     N_CANDIDATES = 64,
 };

@@ -1,6 +1,7 @@
 /* What attention and the policies' own work cost: two KV heads of one sequence, over layers enough that their
  * keys and values do not stay in the processor's caches. */
 #include <omp.h>
+#include <stdbool.h>
 
 #include "base/rng.h"
 #include "kvshard/kv_cache.h"
@@ -12,6 +13,7 @@
 
 enum { N_KV_HEADS = 2, N_LAYERS = 8, SELECT_LAYER = 2, SLOT = 0 };
 enum { FEW_TOKENS = 8192, MANY_TOKENS = 32768, FEW_CHOSEN = 256, MANY_CHOSEN = 2048 };
+enum { FEW_KEPT = 1024, MANY_KEPT = 4096 }; /* tokens whose pages are looked at */
 
 /* A sequence of n_tokens, the last of them a decode token. */
 struct rig {
@@ -195,13 +197,20 @@ static void time_pages(struct rig *rig, double seconds[PHASES]) {
 static const struct part {
     const char *policy;
     void (*time)(struct rig *rig, double seconds[PHASES]);
-} parts[] = {{"full", time_dense}, {"lessismore", time_selection}, {"quest", time_pages}};
+    int64_t few, many; /* tokens */
+} parts[] = {
+    {"full", time_dense, FEW_TOKENS, MANY_TOKENS},
+    {"lessismore", time_selection, FEW_TOKENS, MANY_TOKENS},
+    {"quest", time_pages, FEW_KEPT, MANY_KEPT},
+};
 
-static enum status time_parts(const struct rig *model, int64_t n_tokens, int32_t n_chosen,
-                              double seconds[PHASES]) {
+static enum status time_parts(const struct rig *model, bool many, double seconds[PHASES]) {
+    const int32_t n_chosen = many ? MANY_CHOSEN : FEW_CHOSEN;
     for (size_t i = 0; i < sizeof parts / sizeof *parts; i++) {
         struct rig rig = *model;
-        const enum status status = create(&rig, parts[i].policy, n_chosen, n_tokens);
+        const enum status status =
+            create(&rig, parts[i].policy, n_chosen < parts[i].few ? n_chosen : FEW_CHOSEN,
+                   many ? parts[i].many : parts[i].few);
         if (status == STATUS_OK) parts[i].time(&rig, seconds);
         destroy(&rig);
         TRY(status);
@@ -220,14 +229,14 @@ enum status phase_measure_attention(const struct kernels *kernels, const float *
     } units[] = {
         {PHASE_ATTEND, FEW_TOKENS * N_KV_HEADS, MANY_TOKENS * N_KV_HEADS},
         {PHASE_ATTEND_SET, FEW_CHOSEN * N_KV_HEADS, MANY_CHOSEN * N_KV_HEADS},
-        {PHASE_CHOOSE, FEW_TOKENS / KV_PAGE_TOKENS * N_KV_HEADS, MANY_TOKENS / KV_PAGE_TOKENS * N_KV_HEADS},
+        {PHASE_CHOOSE, FEW_KEPT / KV_PAGE_TOKENS * N_KV_HEADS, MANY_KEPT / KV_PAGE_TOKENS * N_KV_HEADS},
         {PHASE_RANK, (int64_t)FEW_TOKENS * n_heads, (int64_t)MANY_TOKENS * n_heads},
         {PHASE_PROPOSE, FEW_TOKENS, MANY_TOKENS},
         {PHASE_TAKE, FEW_TOKENS, MANY_TOKENS},
     };
     double few[PHASES], many[PHASES];
-    TRY(time_parts(&model, FEW_TOKENS, FEW_CHOSEN, few));
-    TRY(time_parts(&model, MANY_TOKENS, MANY_CHOSEN, many));
+    TRY(time_parts(&model, false, few));
+    TRY(time_parts(&model, true, many));
     for (size_t i = 0; i < sizeof units / sizeof *units; i++)
         costs->phases[units[i].phase] =
             phase_line(units[i].few, few[units[i].phase], units[i].many, many[units[i].phase]);

@@ -32,9 +32,10 @@ struct simulation {
     struct kv_policy *policy;
     struct step_channel *channel;
     struct head_group *group;
-    int64_t *exact;    /* [hidden_size + 1] */
-    float *partial;    /* [hidden_size] */
-    uint32_t *message; /* [context] */
+    int64_t *exact;                        /* [hidden_size + 1] */
+    float *partial;                        /* [hidden_size] */
+    uint32_t *message;                     /* [context] */
+    uint32_t *part_message, *all_messages; /* places, this rank's and all, of one round */
     unsigned char *sent, *gathered;
     float *part, *parts; /* [context * heads of a KV head], or a few heads */
     size_t *counts;      /* [members of the group] */
@@ -150,12 +151,31 @@ static void attend(struct simulation *simulation, enum kv_attention action, int6
 
 static void begin_agreement(struct simulation *simulation, size_t words) {
     compute_selection(simulation, PHASE_PROPOSE, (int64_t)words);
+    if (simulation->setup->places > 0) return;
     const double begin = begin_exchange(simulation);
     allreduce_min_u32_begin(simulation->comm, simulation->message, words);
     end_exchange(simulation, EXCHANGE_AGREEMENT, begin);
 }
 
+/* The other way to agree, which the program does not have: each rank sends the first places of what its heads
+ * propose, everybody counts distinct tokens, and where these are too few each sends as many more as it has
+ * sent. The first round has as many as would do if no two heads proposed the same. */
+static void exchange_places(struct simulation *simulation) {
+    const struct simulation_setup *setup = simulation->setup;
+    const int32_t n_heads = setup->dims.n_heads;
+    const int n_ranks = comm_size(simulation->comm);
+    const double begin = begin_exchange(simulation);
+    int64_t more = (setup->engine.budget + n_heads - 1) / n_heads;
+    for (int64_t sent = 0; sent < setup->places; sent += more, more = sent) {
+        const int64_t words = (more * n_heads + n_ranks - 1) / n_ranks;
+        comm_all_gather(simulation->comm, simulation->part_message, (size_t)words * sizeof(uint32_t),
+                        simulation->all_messages);
+    }
+    end_exchange(simulation, EXCHANGE_AGREEMENT, begin);
+}
+
 static void finish_agreement(struct simulation *simulation, size_t words) {
+    if (simulation->setup->places > 0) exchange_places(simulation);
     const double begin = begin_exchange(simulation);
     allreduce_min_u32_finish(simulation->comm);
     end_exchange(simulation, EXCHANGE_AGREEMENT, begin);
@@ -238,7 +258,7 @@ static enum status step(struct simulation *simulation, int64_t position) {
 /* ---- a run ---- */
 
 static enum status check(const struct simulation_setup *setup) {
-    static const char *const known[] = {"full", "lessismore", "tidal", "quest", "raas", "streaming"};
+    static const char *const known[] = {"full", "lessismore", "tidal", "raas", "streaming"};
     if (!launcher_simulates())
         return FAIL(STATUS_BAD_INPUT,
                     "simulate needs the simulated MPI of the smpi preset, started by smpirun "
@@ -299,6 +319,9 @@ static enum status take_memory(struct simulation *simulation) {
     TRY(ARENA_TAKE(simulation->memory, hidden, &simulation->partial));
     TRY(ARENA_TAKE(simulation->memory, (size_t)simulation->setup->engine.context_length,
                    &simulation->message));
+    const size_t places = 2 * (size_t)simulation->setup->places * (size_t)simulation->setup->dims.n_heads;
+    TRY(ARENA_TAKE(simulation->memory, places / (size_t)n_ranks + (places > 0), &simulation->part_message));
+    TRY(ARENA_TAKE(simulation->memory, places + (places > 0) * (size_t)n_ranks, &simulation->all_messages));
     TRY(take_group_memory(simulation));
     return ARENA_TAKE(simulation->memory, hidden + 1, &simulation->exact);
 }
