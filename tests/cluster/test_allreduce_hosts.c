@@ -57,7 +57,7 @@ static bool is_another(int p) {
 }
 
 static void set_up(const int *placement, enum allreduce_wire wire) {
-    const struct allreduce_config config = {.choice = ALLREDUCE_DOUBLING, /* fewer to measure */
+    const struct allreduce_config config = {.choice = ALLREDUCE_DIRECT, /* fewer to measure */
                                             .wire = wire,
                                             .crowded = true,
                                             .hosts = placement};
@@ -69,25 +69,19 @@ static void use_algorithm(int algorithm) {
         comm->exact_algorithm[class] = comm->float_algorithm[class] = algorithm;
 }
 
-static void test_placements(void **state) {
-    (void)state;
-    for (int p = 0; p < N_PLACEMENTS; p++) {
-        if (!is_another(p)) continue;
-        const struct expected expected = expected_of(placements[p]);
-        const int own = expected.host_of[comm_rank(comm)];
-        int n_ranks = 0, position = 0;
-        for (int rank = 0; rank < comm_size(comm); rank++) {
-            n_ranks += expected.host_of[rank] == own;
-            position += expected.host_of[rank] == own && rank < comm_rank(comm);
-        }
-        set_up(placements[p], ALLREDUCE_WIRE_F32);
-        assert_int_equal(comm->hosts.n, expected.n_hosts);
-        assert_int_equal(comm->hosts.own, own);
-        assert_int_equal(comm->hosts.n_ranks, n_ranks);
-        assert_int_equal(comm->hosts.position, position);
-        assert_true((comm->window != NULL) == (n_ranks > 1));
-        assert_true((comm->leaders != NULL) == (position == 0 && expected.n_hosts > 1));
+static void expect_placement(const struct expected *expected) {
+    const int own = expected->host_of[comm_rank(comm)];
+    int n_ranks = 0, position = 0;
+    for (int rank = 0; rank < comm_size(comm); rank++) {
+        n_ranks += expected->host_of[rank] == own;
+        position += expected->host_of[rank] == own && rank < comm_rank(comm);
     }
+    assert_int_equal(comm->hosts.n, expected->n_hosts);
+    assert_int_equal(comm->hosts.own, own);
+    assert_int_equal(comm->hosts.n_ranks, n_ranks);
+    assert_int_equal(comm->hosts.position, position);
+    assert_true((comm->window != NULL) == (n_ranks > 1));
+    assert_true((comm->leaders != NULL) == (position == 0 && expected->n_hosts > 1));
 }
 
 /* Sizes about those of slots, pieces and shares. */
@@ -110,19 +104,14 @@ static void expect_sum_i64(size_t n, int shift) {
     free(values);
 }
 
-static void test_sum_i64(void **state) {
-    (void)state;
-    for (int p = 0; p < N_PLACEMENTS; p++) {
-        if (!is_another(p)) continue;
-        set_up(placements[p], ALLREDUCE_WIRE_F32);
+static void expect_sums_i64(void) {
+    for (size_t i = 0; i < N_SIZES; i++)
+        expect_sum_i64(sizes[i], 0);
+    for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++) {
+        if (!allreduce_fits(comm, allreduce_algorithm(algorithm))) continue;
+        use_algorithm(algorithm);
         for (size_t i = 0; i < N_SIZES; i++)
-            expect_sum_i64(sizes[i], 0);
-        for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++) {
-            if (!allreduce_fits(comm, allreduce_algorithm(algorithm))) continue;
-            use_algorithm(algorithm);
-            for (size_t i = 0; i < N_SIZES; i++)
-                expect_sum_i64(sizes[i], algorithm * 5); /* narrow in several widths */
-        }
+            expect_sum_i64(sizes[i], algorithm * 5); /* narrow in several widths */
     }
 }
 
@@ -184,58 +173,34 @@ static void expect_error_of_bf16(void) {
     }
 }
 
-static void expect_sums_f32(enum allreduce_wire wire) {
-    for (int p = 0; p < N_PLACEMENTS; p++) {
-        if (!is_another(p)) continue;
-        const struct expected expected = expected_of(placements[p]);
-        set_up(placements[p], wire);
+static void expect_sums_f32(const struct expected *expected, bool as_halves) {
+    for (size_t i = 0; i < N_SIZES; i++)
+        expect_sum_f32(expected, sizes[i], as_halves);
+    for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++) {
+        if (!allreduce_fits_floats(comm, allreduce_algorithm(algorithm))) continue;
+        use_algorithm(algorithm);
         for (size_t i = 0; i < N_SIZES; i++)
-            expect_sum_f32(&expected, sizes[i], wire == ALLREDUCE_WIRE_BF16);
-        expect_error_of_bf16();
-        for (int algorithm = 0; algorithm < ALLREDUCE_ALGORITHMS; algorithm++) {
-            if (!allreduce_fits_floats(comm, allreduce_algorithm(algorithm))) continue;
-            use_algorithm(algorithm);
-            for (size_t i = 0; i < N_SIZES; i++)
-                expect_sum_f32(&expected, sizes[i], wire == ALLREDUCE_WIRE_BF16);
-        }
+            expect_sum_f32(expected, sizes[i], as_halves);
     }
 }
 
-static void test_sum_f32_is_in_the_documented_order(void **state) {
-    (void)state;
-    expect_sums_f32(ALLREDUCE_WIRE_F32);
-}
-
-static void test_bf16_rounds_each_hosts_part_and_the_sum(void **state) {
-    (void)state;
-    expect_sums_f32(ALLREDUCE_WIRE_BF16);
-}
-
-static void test_minimum(void **state) {
-    (void)state;
-    for (int p = 0; p < N_PLACEMENTS; p++) {
-        if (!is_another(p)) continue;
-        set_up(placements[p], ALLREDUCE_WIRE_F32);
-        for (size_t s = 0; s < N_SIZES; s++) {
-            const size_t n = sizes[s];
-            uint32_t *values = malloc((n + 1) * sizeof *values);
-            for (size_t i = 0; i < n; i++)
-                values[i] = term_u32(comm_rank(comm), i);
-            values[n] = 7;
-            allreduce_min_u32_begin(comm, values, n);
-            expect_sum_i64(2048, 20); /* what lies between */
-            expect_sum_i64(n / 2, 20);
-            allreduce_min_u32_finish(comm);
-            for (size_t i = 0; i < n; i += 1 + n / 5000) {
-                uint32_t minimum = UINT32_MAX;
-                for (int rank = 0; rank < comm_size(comm); rank++)
-                    minimum = term_u32(rank, i) < minimum ? term_u32(rank, i) : minimum;
-                assert_int_equal(values[i], minimum);
-            }
-            assert_int_equal(values[n], 7);
-            free(values);
-        }
+static void expect_minimum(size_t n) {
+    uint32_t *values = malloc((n + 1) * sizeof *values);
+    for (size_t i = 0; i < n; i++)
+        values[i] = term_u32(comm_rank(comm), i);
+    values[n] = 7;
+    allreduce_min_u32_begin(comm, values, n);
+    expect_sum_i64(2048, 20); /* what lies between */
+    expect_sum_i64(n / 2, 20);
+    allreduce_min_u32_finish(comm);
+    for (size_t i = 0; i < n; i += 1 + n / 5000) {
+        uint32_t minimum = UINT32_MAX;
+        for (int rank = 0; rank < comm_size(comm); rank++)
+            minimum = term_u32(rank, i) < minimum ? term_u32(rank, i) : minimum;
+        assert_int_equal(values[i], minimum);
     }
+    assert_int_equal(values[n], 7);
+    free(values);
 }
 
 /* Several under way, of different kinds and lengths, with other sums and a minimum between. */
@@ -276,17 +241,38 @@ static void expect_begun_sums(const struct expected *expected, uint64_t round) {
     }
 }
 
-static void test_begun_sums(void **state) {
-    (void)state;
+static void expect_many_begun_sums(const struct expected *expected) {
     enum { ROUNDS = 8, BYTES = 160000 };
+    assert_int_equal(allreduce_reserve(comm, 100), STATUS_OK);
+    assert_int_equal(allreduce_reserve(comm, BYTES), STATUS_OK);
+    for (uint64_t round = 0; round < ROUNDS; round++)
+        expect_begun_sums(expected, round);
+}
+
+static void test_placements(void **state) {
+    (void)state;
     for (int p = 0; p < N_PLACEMENTS; p++) {
         if (!is_another(p)) continue;
-        set_up(placements[p], ALLREDUCE_WIRE_F32);
-        assert_int_equal(allreduce_reserve(comm, 100), STATUS_OK);
-        assert_int_equal(allreduce_reserve(comm, BYTES), STATUS_OK);
         const struct expected expected = expected_of(placements[p]);
-        for (uint64_t round = 0; round < ROUNDS; round++)
-            expect_begun_sums(&expected, round);
+        set_up(placements[p], ALLREDUCE_WIRE_F32);
+        expect_placement(&expected);
+        expect_sums_i64();
+        expect_sums_f32(&expected, false);
+        for (size_t i = 0; i < N_SIZES; i++)
+            expect_minimum(sizes[i]);
+        expect_many_begun_sums(&expected);
+    }
+}
+
+/* Each host's part and the sum are rounded, and nothing else. */
+static void test_bf16(void **state) {
+    (void)state;
+    for (int p = 0; p < N_PLACEMENTS; p++) {
+        if (!is_another(p)) continue;
+        const struct expected expected = expected_of(placements[p]);
+        set_up(placements[p], ALLREDUCE_WIRE_BF16);
+        expect_sums_f32(&expected, true);
+        expect_error_of_bf16();
     }
 }
 
@@ -332,11 +318,7 @@ static void test_environment(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_placements),
-        cmocka_unit_test(test_sum_i64),
-        cmocka_unit_test(test_sum_f32_is_in_the_documented_order),
-        cmocka_unit_test(test_bf16_rounds_each_hosts_part_and_the_sum),
-        cmocka_unit_test(test_minimum),
-        cmocka_unit_test(test_begun_sums),
+        cmocka_unit_test(test_bf16),
         cmocka_unit_test(test_choices),
         cmocka_unit_test(test_environment),
     };
