@@ -121,6 +121,16 @@ static enum status check_engines(const struct config *config, int32_t n_engines)
     return STATUS_OK;
 }
 
+/* Else every rank would give the whole answer, and load the whole model for it. */
+static enum status check_launcher(int n_ranks) {
+    if (n_ranks > 1 || launcher_ranks() == 1) return STATUS_OK;
+    return FAIL(
+        STATUS_BAD_INPUT,
+        "%d of this program were started, but MPI connects none of them: add --mpi=pmix to srun, or use "
+        "the mpirun of the MPI library that caucus was built with",
+        launcher_ranks());
+}
+
 static enum status plan_start(enum status parsed, const struct config *config, struct start *start,
                               int *lock_out) {
     TRY(parsed);
@@ -155,6 +165,7 @@ static enum status run(struct comm *comm, enum status parsed, const struct confi
     enum status status = STATUS_OK;
     TRY(check_builds(comm));
     if (comm_rank(comm) == 0) status = plan_start(parsed, config, &start, lock_out);
+    if (status == STATUS_OK && start.n_engines > 0) status = check_launcher(comm_size(comm));
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);
     log_install(comm_rank(comm), start.verbosity);

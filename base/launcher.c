@@ -13,6 +13,26 @@ bool launcher_simulates(void) {
     return getenv("SMPI_GLOBAL_SIZE") != NULL;
 }
 
+/* The first of these variables that is a number from 1 on; 0 where none is. */
+static int first_number(const char *const *names, size_t n_names) {
+    for (size_t i = 0; i < n_names; i++) {
+        const char *text = getenv(names[i]);
+        const long n = text ? strtol(text, NULL, 10) : 0;
+        if (n >= 1 && n <= INT_MAX) return (int)n;
+    }
+    return 0;
+}
+
+int launcher_ranks(void) {
+    static const char *const names[] = {
+        "OMPI_COMM_WORLD_SIZE", /* first: mpirun inside Slurm sees a step of its own daemons */
+        "PMI_SIZE",             /* MPICH and Intel MPI */
+        "SLURM_STEP_NUM_TASKS",
+    };
+    const int n = first_number(names, sizeof names / sizeof *names);
+    return n > 0 ? n : 1;
+}
+
 int launcher_ranks_on_host(void) {
     static const char *const names[] = {
         "OMPI_COMM_WORLD_LOCAL_SIZE", /* Open MPI */
@@ -20,10 +40,6 @@ int launcher_ranks_on_host(void) {
         "PALS_LOCAL_SIZE",            /* Cray */
         "SLURM_STEP_TASKS_PER_NODE",  /* "4" or "4(x2)": the same on both hosts */
     };
-    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        const char *text = getenv(names[i]);
-        const long n = text ? strtol(text, NULL, 10) : 0;
-        if (n >= 1 && n <= INT_MAX) return (int)n;
-    }
-    return 1;
+    const int n = first_number(names, sizeof names / sizeof *names);
+    return n > 0 ? n : 1;
 }

@@ -65,8 +65,8 @@ bool topology_warning(const struct topology *topology, int n_threads, int n_rank
     /* More threads than the host has cores is the user's wish, not the launcher's doing. */
     if (n_bound >= n_needed || n_bound == topology->n_cores_host) return false;
     snprintf(text, TOPOLOGY_WARNING_MAX,
-             "mpirun bound this rank to %d of %d cores, but it could use %d: add `--bind-to none` or "
-             "`--map-by slot:PE=%d`",
-             n_bound, topology->n_cores_host, n_needed, n_needed);
+             "this rank was bound to %d of %d cores, but it could use %d: add `--bind-to none` or "
+             "`--map-by slot:PE=%d` to mpirun, `--cpus-per-task=%d` to srun",
+             n_bound, topology->n_cores_host, n_needed, n_needed, n_needed);
     return true;
 }

@@ -93,6 +93,6 @@ struct tensor_listing {
 size_t model_file_tensor_count(const struct model_file *model);
 struct tensor_listing model_file_tensor_listing(const struct model_file *model, size_t index);
 
-/* A hash of configuration, tensor table and file sizes: equal on all ranks or they do not see the same
- * model. */
+/* A hash of configuration, tensor table, file sizes and some of the weights: equal on all ranks or they do
+ * not see the same model. */
 uint64_t model_file_fingerprint(const struct model_file *model);

@@ -44,5 +44,5 @@ NODISCARD enum status model_file_copy_text(struct model_file *model, const char 
 NODISCARD enum status hf_folder_load(struct model_file *model);
 NODISCARD enum status gguf_model_load(struct model_file *model);
 
-/* Of configuration, tensor table and file sizes. */
+/* Of configuration, tensor table, file sizes and some of the weights. */
 uint64_t model_fingerprint(const struct model_file *model);

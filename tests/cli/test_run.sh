@@ -69,6 +69,8 @@ refused "CAUCUS_TEST_HOSTS=0: 2 numbers of hosts with commas between them are wa
     env CAUCUS_TEST_HOSTS=0 mpirun -q -n 2 "$program" run -m $model -p x
 refused "rank 1: cannot open $model: No such file or directory" \
     mpirun -q -n 1 "$program" run -m $model -p x : -n 1 -wdir / "$program" run
+refused "2 of this program were started, but MPI connects none of them: add --mpi=pmix to srun, or use the mpirun of the MPI library that caucus was built with" \
+    env SLURM_STEP_NUM_TASKS=2 "$program" run -m $model -p x
 LC_ALL=C sed 's/sources [0-9a-f]/sources x/' "$program" >"$scratch/other"
 chmod +x "$scratch/other"
 refused "rank 1: disagrees with rank 0 on the program's sources: install one build on every host" \

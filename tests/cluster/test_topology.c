@@ -40,8 +40,9 @@ static void test_warning(void **state) {
     char text[TOPOLOGY_WARNING_MAX];
     const struct topology one_core = {16, 1};
     assert_true(topology_warning(&one_core, 8, 2, text));
-    assert_string_equal(text, "mpirun bound this rank to 1 of 16 cores, but it could use 8: add `--bind-to "
-                              "none` or `--map-by slot:PE=8`");
+    assert_string_equal(text,
+                        "this rank was bound to 1 of 16 cores, but it could use 8: add `--bind-to none` or "
+                        "`--map-by slot:PE=8` to mpirun, `--cpus-per-task=8` to srun");
     assert_true(topology_warning(&one_core, 0, 4, text)); /* its share would be 4 */
     assert_non_null(strstr(text, "could use 4:"));
 }

@@ -66,6 +66,9 @@ caucus=("$program" run -m models/stories260K -t 1 -p "Once upon a time" -n 11)
 [ "$(srun -N 2 -n 2 hostname 2>"$scratch/err" | sort | tr '\n' ' ')" = "a b " ] || fail "srun: $(cat "$scratch/err")"
 same "srun" "$(timeout 60 srun --mpi=pmix -N 2 -n 2 "${caucus[@]}" 2>"$scratch/err")"
 same "uneven" "$(timeout 60 srun --mpi=pmix -N 2 -n 3 --overcommit "${caucus[@]}" 2>"$scratch/err")"
+! timeout 60 srun -N 2 -n 2 "${caucus[@]}" >"$scratch/out" 2>&1 || fail "without PMIx: $(cat "$scratch/out")"
+[ "$(grep -c "^caucus: 2 of this program were started, but MPI connects none of them" "$scratch/out")" = 2 ] ||
+    fail "without PMIx: $(cat "$scratch/out")"
 
 CAUCUS=$program timeout 60 sbatch --wait --cpus-per-task=1 --output="$scratch/job" configs/cluster/caucus.sbatch \
     "${caucus[@]:1}" >"$scratch/err" || fail "sbatch: $(cat "$scratch/err" "$scratch/job")"

@@ -59,9 +59,9 @@ symptom "disagrees with rank 0 on the program's sources: install one build on ev
 
 # What runs, but slowly: two threads of one rank on one core, which is mpirun's choice for two ranks.
 if [ "$(nproc --all)" -gt 1 ]; then
-    grep -qF "mpirun bound this rank to 1 of" docs/cluster.md || fail "docs/cluster.md does not know the warning of binding"
+    grep -qF "this rank was bound to 1 of" docs/cluster.md || fail "docs/cluster.md does not know the warning of binding"
     mpirun -q -n 2 -H a,b --bind-to core "$program" run -m "$model" -p x -n 1 >"$scratch/out" 2>&1
-    grep -q "^caucus: mpirun bound this rank to 1 of .* cores, but it could use " "$scratch/out" ||
+    grep -q "^caucus: this rank was bound to 1 of .* cores, but it could use " "$scratch/out" ||
         fail "bound to a core: $(cat "$scratch/out")"
     answers -n 2 -H a,b --map-by ppr:1:node --bind-to none
     answers -n 2 -H a,b --map-by slot:PE=2 --bind-to core

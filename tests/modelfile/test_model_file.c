@@ -90,6 +90,20 @@ static uint64_t fingerprint(const char *path) {
     return print;
 }
 
+/* From the middle of the file on. */
+static void overwrite_a_tenth(const char *folder, const char *name) {
+    char path[512];
+    snprintf(path, sizeof path, "%s/%s", folder, name);
+    FILE *file = fopen(path, "r+b");
+    assert_non_null(file);
+    assert_int_equal(fseek(file, 0, SEEK_END), 0);
+    const long bytes = ftell(file);
+    assert_int_equal(fseek(file, bytes / 2, SEEK_SET), 0);
+    for (long i = 0; i < bytes / 10; i++)
+        assert_int_not_equal(fputc(1, file), EOF);
+    assert_int_equal(fclose(file), 0);
+}
+
 static void fingerprints_tell_models_apart(void **state) {
     const char *folder = *state;
     scratch_copy(folder, STORIES "/model.safetensors", "model.safetensors");
@@ -97,6 +111,10 @@ static void fingerprints_tell_models_apart(void **state) {
     const uint64_t same = fingerprint(TEST_DATA "/" STORIES);
     assert_true(fingerprint(folder) == same); /* wherever it lies */
     assert_true(fingerprint(TEST_DATA "/models/tiny_qwen3") != same);
+    overwrite_a_tenth(folder, "model.safetensors");
+    assert_true(fingerprint(folder) != same); /* other weights of the same shape */
+    scratch_copy(folder, STORIES "/model.safetensors", "model.safetensors");
+    assert_true(fingerprint(folder) == same);
     write_config(folder, "1e-05", "1e-06");
     assert_true(fingerprint(folder) != same);
 }
