@@ -44,6 +44,7 @@ struct engine_config {
     int32_t max_slots;
     int32_t max_step_tokens; /* tokens of one plan, prefill chunks included */
     int32_t verbosity;
+    int32_t check_every; /* steps whose number is a multiple are compared over ranks; 0: none */
 
     char policy[ENGINE_NAME_MAX];
     int32_t budget;

@@ -91,6 +91,7 @@ enum status command_engine_config(const struct config *config, int32_t index,
         /* every sequence may decode in every step */
         .max_step_tokens = (int32_t)larger_i64(config->batch_tokens, n_slots),
         .verbosity = config->verbosity,
+        .check_every = config->check_every,
         .budget = choice.budget,
         .recent_ratio = config->recent_ratio,
         .n_sinks = config->sinks,

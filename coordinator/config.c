@@ -1,5 +1,6 @@
 #include "coordinator/config.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/numbers.h"
@@ -85,6 +86,20 @@ static enum status check_supervise(const struct config *config) {
                 "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ...");
 }
 
+static enum status read_check(struct config *config) {
+    static const char prefix[] = "every=";
+    if (!config->check) return STATUS_OK;
+    char *end = NULL;
+    const bool named = strncmp(config->check, prefix, sizeof prefix - 1) == 0;
+    const char *digits = named ? config->check + sizeof prefix - 1 : "";
+    const long n = strtol(digits, &end, 10);
+    if (*digits < '1' || *digits > '9' || *end != '\0' || n > INT32_MAX)
+        return FAIL(STATUS_BAD_INPUT, "--check: '%s' is not every=N, with N from 1 to %d", config->check,
+                    INT32_MAX);
+    config->check_every = (int32_t)n;
+    return STATUS_OK;
+}
+
 /* What depends on more than one option. */
 static enum status check_together(const struct config *config) {
     if (config->command == COMMAND_SUPERVISE) return check_supervise(config);
@@ -146,6 +161,7 @@ static enum status read_sources(struct config *config, struct options *options, 
     config->budget = (int32_t)config->budgets[0];
     config->threads = (int32_t)config->thread_counts[0];
     config->fill_kv = config->depths[0];
+    TRY(read_check(config));
     return check_together(config);
 }
 

@@ -60,6 +60,8 @@ struct config {
     enum allreduce_choice allreduce;
     enum allreduce_wire wire;
     enum binding_choice bind;
+    const char *check;      /* "every=N"; NULL: no … */
+    int32_t check_every;    /* … steps are compared over ranks */
     double timeout;         /* seconds without a sign of a rank, or of its progress; 0: for ever */
     enum dtype weights;     /* to quantise to while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_type;     /* f32, f16, bf16, Q8_0 */

@@ -106,6 +106,10 @@ static const struct option engine_options[] = {
     {"timeout", .kind = OPTION_FLOAT, FIELD(timeout), .initial = "60", .max = 1e6, .metavar = "S",
      .doc = "end the job when a rank gives no sign, or makes no progress, for S seconds; 0: wait for ever",
      .commands = ENGINE | CALIBRATE},
+    {"check", .kind = OPTION_TEXT, FIELD(check), .min = 1, .metavar = "every=N", .initial_doc = "never",
+     .doc = "compare plan, tokens, selected sets and hidden states over ranks in every Nth step, and end the "
+            "job where they differ",
+     .commands = ENGINE | CALIBRATE},
     {"context", .letter = 'c', .kind = OPTION_INT64, FIELD(context), .initial = "0",
      .initial_doc = "the model's own", .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "N",
      .doc = "tokens a sequence can hold, prompt included", .commands = ENGINE | PLAN | CALIBRATE},

@@ -58,8 +58,10 @@ static enum status send_plan(struct worker *worker, struct step_plan plan) {
 static enum status engine_step(void *self, const struct step_plan *plan,
                                const struct step_result **result_out) {
     struct worker *worker = self;
-    TRY(send_plan(worker, *plan));
-    end_job_on_failure(worker, step_execute(worker, plan));
+    struct step_plan numbered = *plan;
+    numbered.number = worker->n_plans;
+    TRY(send_plan(worker, numbered));
+    end_job_on_failure(worker, step_execute(worker, &numbered));
     *result_out = &worker->result;
     return STATUS_OK;
 }

@@ -294,6 +294,9 @@ static enum status run_layer(struct worker *worker, int32_t layer_index) {
     run_sums(worker, layer);
 
     if (message_words > 0) finish_agreement(worker, layer_index);
+    consensus_set(worker->consensus, layer_index, worker->selection.messages, message_words);
+    consensus_hidden(worker->consensus, layer_index, act->x,
+                     (size_t)worker->batch.n_rows * (size_t)worker->shard->spec->hidden_size);
     return STATUS_OK;
 }
 
@@ -319,6 +322,7 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
     linear_step(worker->linear, worker->batch.in_prompt);
     TRY(prepare_slots(worker, plan));
     set_notes_clear(worker->set_notes);
+    consensus_begin(worker->consensus, plan);
     if (worker->batch.n_rows > 0) {
         TRY(embed(worker));
         for (int32_t layer = 0; layer < worker->shard->spec->n_layers; layer++)
@@ -328,6 +332,7 @@ enum status step_execute(struct worker *worker, const struct step_plan *plan) {
         logits_compute(worker->logits, &worker->batch, worker->act.x, plan->n_candidates, &worker->result);
         worker->result.attended_tokens = attended_tokens(worker);
     }
+    TRY(consensus_finish(worker->consensus));
     struct step_times *times = &worker->result.times;
     times->sync =
         residual_take_sync_seconds(worker->residual) + attention_take_sync_seconds(worker->attention);

@@ -337,6 +337,8 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
                         shard->spec->hidden_size, worker->memory, &worker->residual));
     TRY(mlp_create(shard, worker->linear, max_tokens, worker->memory, &worker->mlp));
     TRY(logits_create(worker->comm, shard, worker->linear, max_tokens, worker->memory, &worker->logits));
+    TRY(consensus_create(worker->comm, shard->spec->n_layers, worker->config.check_every, worker->memory,
+                         &worker->consensus));
     TRY(create_reports(worker));
     TRY(slot_reports_create(worker->comm, worker->limits.max_slots, worker->memory, &worker->slot_reports));
     arena_seal(worker->memory);

@@ -9,6 +9,7 @@
 #include "kvshard/kv_policy.h"
 #include "worker/attention.h"
 #include "worker/batch.h"
+#include "worker/consensus.h"
 #include "worker/linear.h"
 #include "worker/logits.h"
 #include "worker/mlp.h"
@@ -59,6 +60,7 @@ struct worker {
     struct residual *residual;
     struct mlp *mlp;
     struct logits *logits;
+    struct consensus *consensus; /* NULL: nothing is checked */
     struct batch batch;
     struct activations act;
     struct selection selection;

@@ -14,6 +14,7 @@
  *                 hang     sleeps for ever in the calling thread, as in a read that never returns
  *                 corrupt  of a plan: changes a byte of it
  *                 full     of a write: No space left on device, after half of it
+ *                 alter    of a sum or minimum: changes what this rank gets
  *                 command  runs FAULT_COMMAND, and goes on
  *
  * Sums and minima must go through MPI (--allreduce mpi). */
@@ -37,6 +38,8 @@ static struct {
     int sums_before_step;
     unsigned char *plan; /* being received */
     MPI_Request plan_request;
+    unsigned char *minimum; /* to be altered */
+    MPI_Request minimum_request;
     bool done;
 } seen;
 
@@ -105,25 +108,48 @@ ssize_t pread64(int file, void *data, size_t size, off_t offset) {
 
 /* ---- collectives ---- */
 
+/* A small change of an integer, a larger one of a float. */
+static void alter(unsigned char *values) {
+    values[2] ^= 0x40;
+}
+
 int MPI_Allreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm) {
+    const bool was_done = seen.done;
     if (op == MPI_SUM) {
         seen.sums++;
         seen.sums_before_step++;
         if (seen.sums == SUMS && is_phase("prefill")) act();
         if (seen.plans > DECODE_STEP && seen.sums_before_step == SUMS && is_phase("decode")) act();
     }
-    return PMPI_Allreduce(in, out, n, type, op, comm);
+    const int code = PMPI_Allreduce(in, out, n, type, op, comm);
+    if (seen.done && !was_done && is("FAULT_ACTION", "alter")) alter(out);
+    return code;
 }
 
 int MPI_Iallreduce(const void *in, void *out, int n, MPI_Datatype type, MPI_Op op, MPI_Comm comm,
                    MPI_Request *request) {
     if (op == MPI_MIN && n > 1 && ++seen.minima == MINIMA && is_phase("select")) act();
-    return PMPI_Iallreduce(in, out, n, type, op, comm, request);
+    const int code = PMPI_Iallreduce(in, out, n, type, op, comm, request);
+    if (seen.done && is("FAULT_ACTION", "alter") && !seen.minimum) {
+        seen.minimum = out;
+        seen.minimum_request = *request;
+    }
+    return code;
 }
 
 static void corrupt(unsigned char *plan) {
     plan[CORRUPTED_BYTE] ^= 0x10;
     mark();
+}
+
+int MPI_Wait(MPI_Request *request, MPI_Status *status) {
+    const bool is_minimum = seen.minimum && *request == seen.minimum_request;
+    const int code = PMPI_Wait(request, status);
+    if (is_minimum) {
+        alter(seen.minimum);
+        seen.minimum_request = MPI_REQUEST_NULL;
+    }
+    return code;
 }
 
 /* Plans are the only broadcasts that are begun and ended apart. Rank 0's goes out damaged; another's is

@@ -7,6 +7,7 @@
 # Left out, as they have no meaning:
 #   damaged plans while loading (there are none yet) and in select (the agreement is no plan)
 #   full disks of other ranks (rank 0 alone writes), while loading (nothing is written) and in select
+# A rank that computes something else is found by --check.
 # A full disk is met when results are begun (prefill) and when a sample is written (decode).
 set -euo pipefail
 where=$1
@@ -54,10 +55,18 @@ ranks=(mpirun -q -n 3 "${inject[@]}")
 rows_of_one_host() {
     local rank phase host
     host=$(hostname)
+    # When a rank is killed mpirun gives the others little time to say so: no crowd then.
+    at_once=2
     for phase in load prefill decode select; do
         for rank in 0 1; do
             row "kill, rank $rank, $phase" "rank $rank \(host $host\) has ended unexpectedly: it was in ${place[$phase]}; rank $((rank == 0)) .*" \
                 $rank $phase kill "${ranks[@]}" "${run[@]}"
+        done
+    done
+    wait
+    at_once=6
+    for phase in load prefill decode select; do
+        for rank in 0 1; do
             row "stop, rank $rank, $phase" "rank $rank \(host $host\) has not been heard of for [2-4]\.[0-9] s: it was in ${place[$phase]}; rank $((rank == 0)) .*" \
                 $rank $phase stop "${ranks[@]}" "${run[@]}"
         done
@@ -70,6 +79,12 @@ rows_of_one_host() {
         row "plan $plan damaged on rank 0" "rank [12]: a step plan was changed on its way: its checksum is wrong" \
             0 plan:$plan corrupt "${ranks[@]}" "${run[@]}"
     done
+    row "hidden state altered, rank 1" "rank 0: rank 1 differs from most ranks in the hidden state of layer 1 in step 8" \
+        1 decode alter "${ranks[@]}" "${run[@]}" --check every=4
+    row "selected set altered, rank 2" "rank 0: rank 2 differs from most ranks in the selected set of layer [0-9]+ in step 3" \
+        2 select alter "${ranks[@]}" "${run[@]}" --check every=1
+    row "hidden state altered, rank 0" "rank 0: rank 0 differs from most ranks in the hidden state of layer 1 in step 0" \
+        0 prefill alter "${ranks[@]}" "${run[@]}" --check every=4
     for n in 1 2; do
         FAULT_FILE=$scratch/results$n row "disk full, write $n of results" \
             "cannot write $scratch/results$n: No space left on device" 0 write:$n full "${ranks[@]}" \
