@@ -12,6 +12,7 @@
 #include "base/status.h"
 #include "cluster/allreduce.h"
 #include "cluster/binding.h"
+#include "cluster/shares.h"
 #include "cluster/step_plan.h"
 
 /* What is measured beside decoding (worker/probe.h). */
@@ -37,7 +38,9 @@ struct engine_config {
     enum allreduce_choice allreduce;
     enum allreduce_wire wire; /* F32 where numerics are reproducible */
     enum binding_choice binding;
-    enum dtype weights; /* quantise matrices to this while loading; DTYPE_COUNT: as in the file */
+    struct shares shares; /* n 0: all alike, unless … */
+    bool measures_shares; /* … they follow from how fast each rank reads */
+    enum dtype weights;   /* quantise matrices to this while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_dtype;
     int64_t context_length; /* 0: the model's */
     int32_t sliding_window; /* tokens a query sees; 0: all; -1: as the model says */

@@ -60,12 +60,36 @@ enum status shard_map_create(const struct shard_dims *dims, int n_ranks, struct 
     return STATUS_OK;
 }
 
-/* Part `part` of n_parts of [0, n) in whole blocks, but for the last, which may be short. */
-static struct shard_range deal_in_blocks(int64_t n, int64_t block, int n_parts, int part) {
-    const struct shard_range blocks = shard_deal(divide_up(n, block), n_parts, part);
+enum status shard_map_set_shares(struct shard_map *map, const struct shares *shares) {
+    if (shares->n != 0 && shares->n != map->n_ranks)
+        return FAIL(STATUS_BAD_INPUT, "--shares has %d number%s, but there %s %d rank%s", shares->n,
+                    shares->n == 1 ? "" : "s", map->n_ranks == 1 ? "is" : "are", map->n_ranks,
+                    map->n_ranks == 1 ? "" : "s");
+    map->shares = *shares;
+    return STATUS_OK;
+}
+
+/* The rank's part of n_blocks that are dealt to `ranks`, each of which gets at least so many. */
+static struct shard_range deal_blocks(const struct shard_map *map, int64_t n_blocks, struct shard_range ranks,
+                                      int64_t least, int rank) {
+    const int begin = (int)ranks.begin, end = (int)ranks.end;
+    if (map->shares.n == 0) return shard_deal(n_blocks, end - begin, rank - begin);
+    CHECK(rank >= begin && rank < end);
+    return (struct shard_range){shares_first_block(&map->shares, begin, end, rank, n_blocks, least),
+                                shares_first_block(&map->shares, begin, end, rank + 1, n_blocks, least)};
+}
+
+/* Likewise of [0, n) in whole blocks, but for the last, which may be short. */
+static struct shard_range deal_in_blocks(const struct shard_map *map, int64_t n, int64_t block,
+                                         struct shard_range ranks, int rank) {
+    const struct shard_range blocks = deal_blocks(map, divide_up(n, block), ranks, 0, rank);
     const int64_t begin = blocks.begin * block;
     const int64_t end = blocks.end * block;
     return (struct shard_range){begin < n ? begin : n, end < n ? end : n};
+}
+
+static struct shard_range all_ranks(const struct shard_map *map) {
+    return (struct shard_range){0, map->n_ranks};
 }
 
 /* The KV head of a rank where there are more ranks: the first groups are those with one rank more. */
@@ -77,7 +101,8 @@ static int64_t shared_head(const struct shard_map *map, int rank) {
 }
 
 struct shard_range shard_map_kv_heads(const struct shard_map *map, int rank) {
-    if (map->n_ranks <= map->dims.n_kv_heads) return shard_deal(map->dims.n_kv_heads, map->n_ranks, rank);
+    if (map->n_ranks <= map->dims.n_kv_heads)
+        return deal_blocks(map, map->dims.n_kv_heads, all_ranks(map), 1, rank);
     CHECK(rank >= 0 && rank < map->n_ranks);
     const int64_t head = shared_head(map, rank);
     return (struct shard_range){head, head + 1};
@@ -88,18 +113,12 @@ struct shard_range shard_map_group(const struct shard_map *map, int rank) {
     return shard_deal(map->n_ranks, map->dims.n_kv_heads, (int)shard_map_kv_heads(map, rank).begin);
 }
 
-/* The rank's part of what its group deals in blocks. */
-static struct shard_range deal_in_group(const struct shard_map *map, int64_t n, int64_t block, int rank) {
-    const struct shard_range group = shard_map_group(map, rank);
-    return deal_in_blocks(n, block, (int)shard_range_size(group), (int)(rank - group.begin));
-}
-
 struct shard_range shard_map_stripes(const struct shard_map *map, int rank) {
-    return deal_in_group(map, SHARD_STRIPES, 1, rank);
+    return deal_blocks(map, SHARD_STRIPES, shard_map_group(map, rank), 0, rank);
 }
 
 struct shard_range shard_map_output_rows(const struct shard_map *map, int rank) {
-    return deal_in_group(map, map->dims.hidden_size, MIN_BLOCK, rank);
+    return deal_in_blocks(map, map->dims.hidden_size, MIN_BLOCK, shard_map_group(map, rank), rank);
 }
 
 struct shard_range shard_map_heads(const struct shard_map *map, int rank) {
@@ -109,13 +128,13 @@ struct shard_range shard_map_heads(const struct shard_map *map, int rank) {
 }
 
 struct shard_range shard_map_mlp(const struct shard_map *map, int rank) {
-    return deal_in_blocks(map->dims.mlp_size, map->mlp_block, map->n_ranks, rank);
+    return deal_in_blocks(map, map->dims.mlp_size, map->mlp_block, all_ranks(map), rank);
 }
 
 struct shard_range shard_map_expert(const struct shard_map *map, int rank) {
-    return deal_in_blocks(map->dims.expert_size, map->expert_block, map->n_ranks, rank);
+    return deal_in_blocks(map, map->dims.expert_size, map->expert_block, all_ranks(map), rank);
 }
 
 struct shard_range shard_map_vocab(const struct shard_map *map, int rank) {
-    return deal_in_blocks(map->dims.vocab_size, map->vocab_block, map->n_ranks, rank);
+    return deal_in_blocks(map, map->dims.vocab_size, map->vocab_block, all_ranks(map), rank);
 }

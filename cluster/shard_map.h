@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "base/status.h"
+#include "cluster/shares.h"
 
 struct shard_range { /* [begin, end) */
     int64_t begin;
@@ -41,10 +42,16 @@ struct shard_map {
     int64_t mlp_block;  /* columns of one canonical block of the MLP */
     int64_t expert_block; /* likewise for experts */
     int64_t vocab_block;  /* rows */
+    struct shares shares; /* n 0: all ranks alike */
 };
 
 /* Dimensions that no model can have: STATUS_BAD_INPUT. */
 NODISCARD enum status shard_map_create(const struct shard_dims *dims, int n_ranks, struct shard_map *map_out);
+
+/* From here on blocks are dealt in proportion: whole KV heads too, of which each rank keeps one; ranks that
+ * share a head deal its stripes and rows so, but each head has as many ranks as before. The same bits come
+ * out. Not as many shares as ranks: STATUS_BAD_INPUT. shares->n 0: all alike. */
+NODISCARD enum status shard_map_set_shares(struct shard_map *map, const struct shares *shares);
 
 struct shard_range shard_map_kv_heads(const struct shard_map *map, int rank);
 struct shard_range shard_map_heads(const struct shard_map *map, int rank); /* the query heads of those */

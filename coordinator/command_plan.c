@@ -122,7 +122,7 @@ static enum status check_fit(const struct host_need *need) {
 
 static enum status show(const struct config *config, const struct model_file *model, int n_ranks) {
     struct memory_plan *plan = NULL;
-    TRY(memory_plan_create(model, n_ranks, config->weights, config->kv_type, &plan));
+    TRY(memory_plan_create(model, n_ranks, &config->shares, config->weights, config->kv_type, &plan));
     const struct host_need need = host_need(config, model_file_spec(model), plan);
     enum status status = STATUS_OK;
     if (config->json)

@@ -100,6 +100,15 @@ static enum status read_check(struct config *config) {
     return STATUS_OK;
 }
 
+static enum status read_shares(struct config *config) {
+    if (!config->shares_text) return STATUS_OK;
+    config->measures_shares = strcmp(config->shares_text, "auto") == 0;
+    if (config->measures_shares && config->command == COMMAND_PLAN)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--shares auto measures the ranks, which plan does not start: give it numbers");
+    return config->measures_shares ? STATUS_OK : shares_parse(config->shares_text, &config->shares);
+}
+
 /* What depends on more than one option. */
 static enum status check_together(const struct config *config) {
     if (config->command == COMMAND_SUPERVISE) return check_supervise(config);
@@ -162,6 +171,7 @@ static enum status read_sources(struct config *config, struct options *options, 
     config->threads = (int32_t)config->thread_counts[0];
     config->fill_kv = config->depths[0];
     TRY(read_check(config));
+    TRY(read_shares(config));
     return check_together(config);
 }
 

@@ -60,6 +60,9 @@ struct config {
     enum allreduce_choice allreduce;
     enum allreduce_wire wire;
     enum binding_choice bind;
+    const char *shares_text; /* --shares "3,2,1" or "auto"; NULL: all alike; from it: */
+    struct shares shares;    /* n 0: all alike */
+    bool measures_shares;
     const char *check;      /* "every=N"; NULL: no … */
     int32_t check_every;    /* … steps are compared over ranks */
     double timeout;         /* seconds without a sign of a rank, or of its progress; 0: for ever */

@@ -103,6 +103,12 @@ static const struct option engine_options[] = {
     {"bind", .kind = OPTION_CHOICE, FIELD(bind), .choices = bind_choices, .initial = "auto", .metavar = "HOW",
      .doc = "auto keeps each thread to its part of the cores that mpirun left the ranks, none to no core",
      .commands = ENGINE | CALIBRATE},
+    {"shares", .kind = OPTION_TEXT, FIELD(shares_text), .min = 1, .initial_doc = "all ranks alike",
+     .metavar = "I,J",
+     .doc =
+         "how heads, columns and vocabulary are dealt to uneven ranks: 3,2,1 gives the first half of them, "
+         "auto as much as each reads from memory",
+     .commands = ENGINE | CALIBRATE | PLAN},
     {"timeout", .kind = OPTION_FLOAT, FIELD(timeout), .initial = "60", .max = 1e6, .metavar = "S",
      .doc = "end the job when a rank gives no sign, or makes no progress, for S seconds; 0: wait for ever",
      .commands = ENGINE | CALIBRATE},

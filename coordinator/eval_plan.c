@@ -248,7 +248,8 @@ enum status eval_plan_parallel(const struct config *config, int32_t *n_out) {
     struct memory_plan *plan = NULL;
     TRY(model_file_open(config->model, &model));
     const int64_t model_context = model_file_spec(model)->context_length;
-    const enum status status = memory_plan_create(model, 1, config->weights, config->kv_type, &plan);
+    const enum status status =
+        memory_plan_create(model, 1, &(struct shares){0}, config->weights, config->kv_type, &plan);
     model_file_close(model);
     TRY(status);
     const int64_t context = config->context > 0 ? config->context : model_context;

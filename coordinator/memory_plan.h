@@ -34,8 +34,10 @@ struct memory_plan {
     struct rank_share ranks[]; /* [n_ranks] */
 };
 
-NODISCARD enum status memory_plan_create(const struct model_file *model, int n_ranks, enum dtype weights,
-                                         enum dtype kv_type, struct memory_plan **plan_out);
+/* shares->n 0: all ranks alike. */
+NODISCARD enum status memory_plan_create(const struct model_file *model, int n_ranks,
+                                         const struct shares *shares, enum dtype weights, enum dtype kv_type,
+                                         struct memory_plan **plan_out);
 void memory_plan_destroy(struct memory_plan *plan); /* NULL is allowed */
 
 /* Bytes on the host that needs most, of hosts that hold so many neighbouring ranks, with `n_kv_tokens` cached

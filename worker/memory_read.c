@@ -1,6 +1,7 @@
 #include "worker/memory_read.h"
 
 #include <omp.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "base/mapping.h"
@@ -11,6 +12,7 @@
 enum { N_PASSES = 5, LINE_WORDS = 8 };
 static const size_t LINE_BYTES = LINE_WORDS * sizeof(uint64_t);
 static const size_t HOST_BYTES = (size_t)1 << 29; /* far beyond any cache */
+static const double PASS_SECONDS = 0.1;
 
 struct part {
     const uint64_t *words;
@@ -104,4 +106,42 @@ enum status memory_read_measure(struct comm *comm, const struct memory_region *w
     allreduce_sum_i64(comm, &bytes, 1);
     *bytes_per_second_out = seconds > 0 ? (double)bytes / seconds : 0;
     return STATUS_OK;
+}
+
+/* Passes begin together and go on for the same time, so that nobody reads while others have ended. */
+static double own_rate(struct comm *comm, const struct memory_region *buffer) {
+    double rates[N_PASSES];
+    for (int pass = 0; pass < N_PASSES; pass++) {
+        comm_barrier(comm);
+        const double begin = timer_seconds();
+        double seconds = 0, bytes = 0;
+        volatile uint64_t sum = 0;
+        while (seconds < PASS_SECONDS) {
+            sum += read_all(buffer, 1);
+            bytes += (double)buffer->bytes;
+            seconds = timer_seconds() - begin;
+        }
+        rates[pass] = bytes / seconds;
+    }
+    return median_of(rates, N_PASSES);
+}
+
+static enum status share_rate(struct comm *comm, double rate, double *rates_out) {
+    const size_t n = (size_t)comm_size(comm);
+    size_t *sizes = malloc(n * sizeof *sizes);
+    TRY(comm_agree(comm, sizes ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for measuring shares")));
+    for (size_t i = 0; i < n; i++)
+        sizes[i] = sizeof rate;
+    comm_gather(comm, &rate, sizes, rates_out);
+    comm_broadcast(comm, rates_out, n * sizeof *rates_out);
+    free(sizes);
+    return STATUS_OK;
+}
+
+enum status memory_read_rates(struct comm *comm, double *rates_out) {
+    struct memory_region buffer = {NULL, 0};
+    TRY(comm_agree(comm, create_buffer(comm, &buffer)));
+    const double rate = own_rate(comm, &buffer);
+    mapping_destroy((void *)(uintptr_t)buffer.data, buffer.bytes);
+    return share_rate(comm, rate, rates_out);
 }

@@ -26,3 +26,7 @@ struct memory_region {
 /* The bytes of all ranks over rank 0's clock, which alone counts. */
 NODISCARD enum status memory_read_measure(struct comm *comm, const struct memory_region *weights,
                                           int64_t n_weights, double *bytes_per_second_out);
+
+/* What each rank's threads read while those of all ranks do, rates_out [comm_size] the same on all ranks,
+ * from a buffer of its own, so before the weights are loaded. Takes a good half second. */
+NODISCARD enum status memory_read_rates(struct comm *comm, double *rates_out);

@@ -330,6 +330,7 @@ static enum status set_up(struct simulation *simulation) {
     const struct simulation_setup *setup = simulation->setup;
     struct comm *comm = simulation->comm;
     TRY(comm_agree(comm, shard_map_create(&setup->dims, comm_size(comm), &simulation->map)));
+    TRY(comm_agree(comm, shard_map_set_shares(&simulation->map, &setup->engine.shares)));
     simulation->share = simulation_share(setup, &simulation->map, comm_rank(comm));
     const bool cached = simulation_weight_bytes(setup, &simulation->share) <= setup->costs.cached_bytes;
     simulation->product = cached ? PHASE_PRODUCT_CACHED : PHASE_PRODUCT;

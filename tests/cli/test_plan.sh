@@ -23,3 +23,5 @@ status=0
 grep -qE '^caucus: 1 rank with 68719476736 cached tokens need 40960.0 GiB and this host has [0-9.]+ GiB: ' "$scratch/err" ||
     fail "a plan of 40 TiB: $(cat "$scratch/err")"
 grep -q '^total' "$scratch/out" || fail "a plan of 40 TiB shows no table"
+refuses "--shares auto measures the ranks, which plan does not start: give it numbers" plan -m $model --shares auto
+refuses "--shares has 3 numbers, but there are 2 ranks" plan -m $model -n 2 --shares 3,2,1

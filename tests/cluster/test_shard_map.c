@@ -19,8 +19,8 @@ static struct shard_map make_map(struct shard_dims dims, int n_ranks) {
     return map;
 }
 
-/* The ranges of all ranks, in order, are [0, n) without gap or overlap, in whole blocks but for the end, and
- * no rank has two blocks more than another. */
+/* The ranges of all ranks, in order, are [0, n) without gap or overlap, in whole blocks but for the end, and,
+ * where ranks are alike, no rank has two blocks more than another. */
 static void expect_partition(const struct shard_map *map,
                              struct shard_range (*range_of)(const struct shard_map *, int), int64_t n,
                              int64_t block) {
@@ -37,7 +37,7 @@ static void expect_partition(const struct shard_map *map,
         position = range.end;
     }
     assert_int_equal(position, n);
-    assert_true(most - fewest <= 1);
+    assert_true(map->shares.n > 0 || most - fewest <= 1);
 }
 
 static void test_deal_partitions_exactly(void **state) {
@@ -215,6 +215,70 @@ static void test_worked_example_of_a_grid(void **state) {
     }
 }
 
+static struct shard_map make_uneven(struct shard_dims dims, const char *text) {
+    struct shares shares;
+    assert_int_equal(shares_parse(text, &shares), STATUS_OK);
+    struct shard_map map = make_map(dims, shares.n);
+    assert_int_equal(shard_map_set_shares(&map, &shares), STATUS_OK);
+    return map;
+}
+
+static void test_shares_deal_everything_once(void **state) {
+    (void)state;
+    static const char *const texts[] = {"1",
+                                        "1,1",
+                                        "1,1000",
+                                        "5,1,2",
+                                        "1,1,1,900",
+                                        "3,1,2,2,9,1",
+                                        "1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18"};
+    for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
+        const struct shard_map map = make_uneven(qwen3_8b, texts[i]);
+        if (map.n_ranks <= 8) expect_partition(&map, shard_map_kv_heads, 8, 1);
+        expect_partition(&map, shard_map_mlp, 12288, map.mlp_block);
+        expect_partition(&map, shard_map_vocab, 151936, map.vocab_block);
+        for (int rank = 0; rank < map.n_ranks; rank++) {
+            const struct shard_range kv_heads = shard_map_kv_heads(&map, rank),
+                                     group = shard_map_group(&map, rank);
+            assert_true(shard_range_size(kv_heads) >= 1); /* however small its share */
+            int64_t stripe = 0, row = 0;
+            for (int member = (int)group.begin; member < group.end; member++) {
+                assert_int_equal(shard_map_stripes(&map, member).begin, stripe);
+                assert_int_equal(shard_map_output_rows(&map, member).begin, row);
+                stripe = shard_map_stripes(&map, member).end;
+                row = shard_map_output_rows(&map, member).end;
+            }
+            assert_int_equal(stripe, SHARD_STRIPES);
+            assert_int_equal(row, 4096);
+        }
+    }
+}
+
+/* docs/sharding.md shows these numbers. */
+static void test_worked_example_of_shares(void **state) {
+    (void)state;
+    const struct shard_map map = make_uneven(qwen3_8b, "3,2,1");
+    static const struct shard_range kv[] = {{0, 4}, {4, 6}, {6, 8}},
+                                    mlp[] = {{0, 6144}, {6144, 10240}, {10240, 12288}},
+                                    vocab[] = {{0, 76000}, {76000, 126464}, {126464, 151936}};
+    for (int rank = 0; rank < 3; rank++) {
+        const struct shard_range actual[] = {shard_map_kv_heads(&map, rank), shard_map_mlp(&map, rank),
+                                             shard_map_vocab(&map, rank)};
+        const struct shard_range expected[] = {kv[rank], mlp[rank], vocab[rank]};
+        assert_memory_equal(actual, expected, sizeof expected);
+    }
+}
+
+static void test_as_many_shares_as_ranks(void **state) {
+    (void)state;
+    struct shard_map map = make_map(qwen3_8b, 2);
+    struct shares shares;
+    assert_int_equal(shares_parse("3,2,1", &shares), STATUS_OK);
+    assert_int_equal(shard_map_set_shares(&map, &shares), STATUS_BAD_INPUT);
+    assert_string_equal(status_message(), "--shares has 3 numbers, but there are 2 ranks");
+    assert_int_equal(shard_map_set_shares(&map, &(struct shares){0}), STATUS_OK);
+}
+
 static void expect_refusal(struct shard_dims dims, int n_ranks, const char *sentence) {
     struct shard_map map;
     assert_int_equal(shard_map_create(&dims, n_ranks, &map), STATUS_BAD_INPUT);
@@ -248,6 +312,9 @@ int main(void) {
         cmocka_unit_test(test_groups_share_heads),
         cmocka_unit_test(test_whole_heads_are_not_shared),
         cmocka_unit_test(test_worked_example_of_a_grid),
+        cmocka_unit_test(test_shares_deal_everything_once),
+        cmocka_unit_test(test_worked_example_of_shares),
+        cmocka_unit_test(test_as_many_shares_as_ranks),
         cmocka_unit_test(test_refusals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

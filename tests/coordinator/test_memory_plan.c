@@ -10,6 +10,8 @@
 
 #include "coordinator/memory_plan.h"
 
+static const struct shares alike = {0};
+
 static const char *const models[] = {
     "stories260K",
     "stories260K.gguf",
@@ -64,7 +66,7 @@ static void test_known_model(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_OK);
     const int64_t layer = 2 * 64 * 64 + 2 * 32 * 64 + 3 * 172 * 64 + 2 * 64;
     assert_int_equal(plan->total.weight_bytes, 4 * (512 * 64 + 5 * layer + 64));
     assert_int_equal(plan->total.kv_bytes_per_token, 2 * 5 * 4 * 8 * 2);
@@ -82,7 +84,7 @@ static void test_one_rank_holds_the_files(void **state) {
         int64_t unloaded = 0; /* the embedding, where it is not the output matrix too */
         if (!model_file_spec(model)->tied_embeddings)
             unloaded = ref_bytes(model_file_tensor(model, TENSOR_TOKEN_EMBEDDING, 0, 0));
-        assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
+        assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
         assert_int_equal(plan->total.weight_bytes, file_bytes(model) - unloaded);
         memory_plan_destroy(plan);
         model_file_close(model);
@@ -121,7 +123,7 @@ static bool cuts_no_block(const struct model_file *model, const struct memory_pl
 
 static void check_shares(const struct model_file *model, const struct memory_plan *one, int n_ranks) {
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, n_ranks, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, n_ranks, &alike, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
     if (cuts_no_block(model, plan))
         assert_int_equal(plan->total.weight_bytes,
                          one->total.weight_bytes + (n_ranks - 1) * replicated_bytes(model));
@@ -141,7 +143,7 @@ static void test_shares_add_up(void **state) {
     for (int i = 0; i < N_MODELS; i++) {
         struct model_file *model = open_model(models[i]);
         struct memory_plan *one = NULL;
-        assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
+        assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
         for (int n_ranks = 2; n_ranks <= model_file_spec(model)->n_kv_heads; n_ranks++)
             check_shares(model, one, n_ranks);
         memory_plan_destroy(one);
@@ -155,8 +157,8 @@ static void test_super_blocks_are_held_whole(void **state) {
     (void)state;
     struct model_file *model = open_model("wide_llama.q4_k_m.gguf");
     struct memory_plan *one = NULL, *two = NULL;
-    assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
-    assert_int_equal(memory_plan_create(model, 2, DTYPE_COUNT, DTYPE_F32, &two), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 2, &alike, DTYPE_COUNT, DTYPE_F32, &two), STATUS_OK);
     assert_int_equal(two->ranks[0].mlp_columns.end, 128);
     assert_int_equal(two->total.weight_bytes,
                      one->total.weight_bytes + replicated_bytes(model) + 256 * (144 + 210));
@@ -171,8 +173,8 @@ static void test_shared_heads(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
     struct memory_plan *one = NULL, *six = NULL;
-    assert_int_equal(memory_plan_create(model, 1, DTYPE_COUNT, DTYPE_F16, &one), STATUS_OK);
-    assert_int_equal(memory_plan_create(model, 6, DTYPE_COUNT, DTYPE_F16, &six), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F16, &one), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 6, &alike, DTYPE_COUNT, DTYPE_F16, &six), STATUS_OK);
     static const int64_t kv_bytes[] = {80, 80, 80, 80, 160, 160};
     for (int rank = 0; rank < 6; rank++)
         assert_int_equal(six->ranks[rank].kv_bytes_per_token, kv_bytes[rank]);

@@ -87,6 +87,20 @@ compare_answers() { # compare_answers MODEL OPTION…
     done
 }
 
+# However unevenly the ranks share.
+compare_shares() { # compare_shares MODEL OPTION…
+    local model=$1 shares ranks
+    shift
+    run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" | answer >"$scratch/reference"
+    for shares in 1,3 5,1,2 auto 1,1,6,1,2,3; do
+        ranks=$(tr -cd , <<<"$shares" | wc -c)
+        ranks=$((ranks == 0 ? 2 : ranks + 1))
+        run_caucus "$ranks" 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" --shares "$shares" |
+            answer >"$scratch/out"
+        same "$(basename "$model") $*: run, shares $shares" "$scratch/out" "$scratch/reference"
+    done
+}
+
 differs() { # differs WHAT FILE REFERENCE
     compared=$((compared + 1))
     if [ ! -s "$2" ] || [ ! -s "$3" ] || cmp -s <(without_attended <"$2") <(without_attended <"$3"); then
@@ -167,6 +181,7 @@ stories)
     # Large enough that a decode step's rows and heads are really split over the threads.
     compare_answers "$data/../../models/lemma" "${sparse[@]}"
     compare_answers "$data/models/stories260K" --temperature 0.8 --top-p 0.9 --seed 7
+    compare_shares "$data/../../models/lemma" "${sparse[@]}"
     ;;
 types) # every type of weights and pages
     for type in f32 f16 bf16 q8_0 q4_0; do

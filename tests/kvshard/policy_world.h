@@ -48,8 +48,12 @@ static inline struct kv_policy_config world_config(struct world_shape shape) {
 
 static inline struct policy_world world_create(struct world_shape shape, uint64_t seed, bool ties) {
     struct policy_world world = {.config = world_config(shape), .seed = seed, .ties = ties};
-    const struct kv_shape cache = {WORLD_SLOTS,    shape.n_layers, shape.n_kv_heads,
-                                   WORLD_HEAD_DIM, WORLD_CONTEXT,  DTYPE_F32};
+    const struct kv_shape cache = {.n_slots = WORLD_SLOTS,
+                                   .n_layers = shape.n_layers,
+                                   .n_kv_heads_local = shape.n_kv_heads,
+                                   .head_dim = WORLD_HEAD_DIM,
+                                   .context_length = WORLD_CONTEXT,
+                                   .dtype = DTYPE_F32};
     assert_int_equal(kv_cache_create(&cache, world.config.kernels, &world.cache), STATUS_OK);
     world.config.cache = world.cache;
     assert_int_equal(kv_policy_create(&world.config, &world.policy), STATUS_OK);

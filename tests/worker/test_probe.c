@@ -24,12 +24,12 @@ static double weight_of(int32_t kv_head, int64_t token) {
     return 1 + (double)(token * (kv_head + 3) % 11);
 }
 
-struct shares {
+struct recall_shares {
     double recall, peak;
 };
 
 /* A head whose query is turned has the inverse weights. */
-static struct shares expected_shares(int32_t head) {
+static struct recall_shares expected_shares(int32_t head) {
     double sum = 0, total = 0, lost = 0;
     for (int64_t token = 0; token < TOKENS; token++) {
         const double weight = weight_of(head / GROUP, token);
@@ -40,7 +40,7 @@ static struct shares expected_shares(int32_t head) {
         else
             lost = fmax(lost, held);
     }
-    return (struct shares){sum / total, 1 - lost / total};
+    return (struct recall_shares){sum / total, 1 - lost / total};
 }
 
 static void append_keys(struct probe *probe, struct kv_cache *cache, int32_t first_kv_head, int32_t n) {
@@ -116,7 +116,7 @@ static void check_known_weights(struct comm *comm) {
     look(probe, policy, n_heads);
     const struct step_probe *seen = probe_gather(probe, 0);
     if (comm_rank(comm) == 0) {
-        struct shares expected = {0};
+        struct recall_shares expected = {0};
         for (int32_t head = 0; head < HEADS; head++) {
             expected.recall += expected_shares(head).recall / HEADS;
             expected.peak += expected_shares(head).peak / HEADS;
