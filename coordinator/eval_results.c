@@ -261,7 +261,10 @@ enum status eval_writer_open(const char *path, const json_t *header, struct eval
 enum status eval_writer_append(struct eval_writer *writer, const struct eval_record *record) {
     bytes_clear(&writer->line);
     TRY(eval_record_print(record, &writer->line));
-    return write_line(writer);
+    TRY(write_line(writer));
+    /* A sample takes seconds, this milliseconds; and a disk that is full may say so only now. */
+    if (fdatasync(writer->file) != 0 && errno != EINVAL && errno != EROFS) return fail_io(writer->path);
+    return STATUS_OK;
 }
 
 void eval_writer_close(struct eval_writer *writer) {
