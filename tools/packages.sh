@@ -23,6 +23,7 @@ test_packages=(
     python3 python3-numpy                       # random models
     python3-yaml                                # what Kubernetes is given
     iproute2                                    # several hosts on one machine
+    libsimgrid-dev                              # clusters that are simulated
 )
 
 # shellcheck disable=SC2034 # read by tools/test
