@@ -2,7 +2,7 @@
  * the calls by which a phase can be told and acts once.
  *
  *   FAULT_RANK    the rank it strikes
- *   FAULT_PHASE   load     at its 12th pread
+ *   FAULT_PHASE   load     at its 12th pread of a page or more from the midst of a file
  *                 prefill  at its 3rd sum over ranks
  *                 decode   at its 3rd sum in step 8
  *                 select   at its 3rd minimum over ranks
@@ -31,6 +31,10 @@
 #include <unistd.h>
 
 enum { PREADS = 12, SUMS = 3, MINIMA = 3, DECODE_STEP = 8, CORRUPTED_BYTE = 40 };
+enum {
+    PAGE_BYTES = 4096,
+    HEADER_BYTES = 64 << 10
+}; /* what is read before the weights is smaller, or lies before */
 
 /* What this rank has called so far. */
 static struct {
@@ -98,7 +102,8 @@ static void find(const char *name, void *function_out, size_t size) {
 ssize_t pread(int file, void *data, size_t size, off_t offset) {
     ssize_t (*next)(int, void *, size_t, off_t);
     find("pread", &next, sizeof next);
-    if (__atomic_add_fetch(&seen.preads, 1, __ATOMIC_RELAXED) == PREADS && is_phase("load")) act();
+    const bool counts = size >= PAGE_BYTES && offset >= HEADER_BYTES;
+    if (counts && __atomic_add_fetch(&seen.preads, 1, __ATOMIC_RELAXED) == PREADS && is_phase("load")) act();
     return next(file, data, size, offset);
 }
 
