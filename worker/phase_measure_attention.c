@@ -86,9 +86,8 @@ static enum status create_attention(struct rig *rig) {
 
 static enum status fill(struct rig *rig) {
     const int64_t last = rig->n_tokens - 1;
-    const struct fill_shape shape = {.n_layers = N_LAYERS,
-                                     .n_kv_heads_local = N_KV_HEADS,
-                                     .head_dim = rig->conditions->head_dim};
+    const struct fill_shape shape = {
+        .n_layers = N_LAYERS, .n_kv_heads_local = N_KV_HEADS, .head_dim = rig->conditions->head_dim};
     const struct step_span span = {.slot = SLOT,
                                    .first_position = last,
                                    .phase = SPAN_DECODE,
