@@ -127,16 +127,17 @@ static struct chunk chunk_at(const struct attention *attention, const struct ite
     return (struct chunk){stripe, begin, left < ATTEND_CHUNK ? left : ATTEND_CHUNK};
 }
 
-/* Past the last entry the last row is repeated: `ahead` of the kernels wants as many as they read. */
+/* Past the last entry the last row is repeated: `ahead` of the kernels wants as many as they read meanwhile.
+ */
 static void look_up(const struct attention_call *call, const struct item *item, struct chunk chunk,
-                    struct chunk_rows *rows) {
+                    int64_t n_wanted, struct chunk_rows *rows) {
     struct row_run run;
     for (int64_t i = 0; i < chunk.n; i += run.n) {
         run = striped_list_run(&item->list, chunk.stripe, chunk.begin + i, chunk.n - i);
         kv_cache_rows(call->cache, item->block->slot, call->layer, item->heads.kv_head, run.rows, run.first,
                       run.n, rows->keys + i, rows->values + i);
     }
-    for (int64_t i = chunk.n; i < ATTEND_CHUNK; i++)
+    for (int64_t i = chunk.n; i < n_wanted; i++)
         rows->keys[i] = rows->keys[chunk.n - 1];
 }
 
@@ -225,9 +226,9 @@ static void attend_piece(const struct attention *attention, const struct attenti
         const struct chunk_rows *rows = &scratch->rows[scratch->turn];
         struct chunk_rows *ahead = &scratch->rows[scratch->turn ^ 1];
         if (index + 1 < piece->end)
-            look_up(call, item, chunk_at(attention, item, index + 1), ahead);
+            look_up(call, item, chunk_at(attention, item, index + 1), chunk.n, ahead);
         else if (next)
-            look_up(call, next->item, chunk_at(attention, next->item, next->begin), ahead);
+            look_up(call, next->item, chunk_at(attention, next->item, next->begin), chunk.n, ahead);
         else
             ahead = NULL;
         const struct partial out = partial_of(attention, piece, index, chunk.stripe, scratch);
@@ -248,7 +249,7 @@ void attend_share(const struct attention *attention, const struct attention_call
     scratch->first = scratch->last = (struct piece){0};
     if (!next_piece(attention, share, &i, &piece)) return;
     scratch->first = piece;
-    look_up(call, piece.item, chunk_at(attention, piece.item, piece.begin), &scratch->rows[scratch->turn]);
+    look_up(call, piece.item, chunk_at(attention, piece.item, piece.begin), 0, &scratch->rows[scratch->turn]);
     for (bool more = true; more; piece = next) {
         more = next_piece(attention, share, &i, &next);
         attend_piece(attention, call, &piece, more ? &next : NULL, scratch);
