@@ -10,6 +10,7 @@
 
 #include "base/check.h"
 #include "base/launcher.h"
+#include "base/log.h"
 #include "base/terminal.h"
 #include "base/timer.h"
 #include "cluster/allreduce_impl.h"
@@ -163,7 +164,10 @@ void comm_close(struct comm *comm) {
 enum status comm_watch(struct comm *comm, double timeout_seconds) {
     CHECK(!comm->watchdog);
     if (comm->size == 1 || timeout_seconds == 0 || launcher_simulates()) return STATUS_OK;
-    return watchdog_open(comm, timeout_seconds, &comm->watchdog);
+    const enum status status = watchdog_open(comm, timeout_seconds, &comm->watchdog);
+    if (status != STATUS_IO) return status;
+    log_info(1, "nobody watches for missing ranks: %s", status_message()); /* the job can do without */
+    return STATUS_OK;
 }
 
 struct heartbeat *comm_heartbeat(const struct comm *comm) {

@@ -28,7 +28,8 @@ int comm_size(const struct comm *comm);
 int comm_ranks_on_this_host(const struct comm *comm);
 
 /* From here on a rank that is missing for so many seconds, at least 1, is named, and the job ended
- * (cluster/watchdog.h). 0, one rank alone and a simulator: nothing happens. Once a comm. */
+ * (cluster/watchdog.h). 0, one rank alone, a simulator, and where
+ * the system refuses what it takes: nothing happens. Once a comm. */
 NODISCARD enum status comm_watch(struct comm *comm, double timeout_seconds);
 
 /* Local. Where this rank notes what it does (cluster/heartbeat.h); collectives note themselves. Not to be kept:

@@ -91,7 +91,7 @@ static enum status share_heartbeats(struct watchdog_peers *peers, struct heartbe
     if (MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, peers->host, (void *)&own, &peers->window) !=
         MPI_SUCCESS) {
         peers->window = MPI_WIN_NULL;
-        return FAIL(STATUS_IO, "no shared memory for heartbeats; make room in /dev/shm, or use --timeout 0");
+        return FAIL(STATUS_IO, "no shared memory for heartbeats; make room in /dev/shm");
     }
     unsigned char *base;
     COMM_MUST(comm, MPI_Win_shared_query(peers->window, 0, &bytes, &unit, (void *)&base));

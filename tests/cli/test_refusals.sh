@@ -30,6 +30,8 @@ refuses "budget 16 is too small: policy quest counts in pages of 16 tokens and n
 [ ! -e "$scratch/results" ] || fail "results of a policy that cannot run were begun"
 refuses_together "--probe recall cannot be combined with a sliding window, here of 16 tokens; use --sliding-window 0" \
     run -m $model -p x --probe recall --sliding-window 16
+refuses "--timeout 0.5 is too short; it must be 0 (none) or from 1 second" run -m $model -p x --timeout 0.5
+refuses_together "--check: 'every=0' is not every=N, with N from 1 to 2147483647" run -m $model -p x --check every=0
 refuses "--fill-kv: one number is wanted; only bench takes several" run -m $model -p x --fill-kv 1,2
 CAUCUS_TOPP=1 refuses "CAUCUS_TOPP: this environment variable names no option; did you mean CAUCUS_TOP_P?" \
     inspect -m $model
