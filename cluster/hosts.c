@@ -3,10 +3,14 @@
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <sys/statvfs.h>
 
 #include "cluster/comm_impl.h"
 
 static const char variable[] = "CAUCUS_TEST_HOSTS";
+
+/* What MPI keeps in /dev/shm beside what it is asked for. */
+enum { SPARE_BYTES = 64 << 10 };
 
 enum status hosts_parse(const char *text, int n_ranks, int *hosts_out) {
     const char *at = text;
@@ -84,4 +88,13 @@ void hosts_free(struct comm *comm, struct hosts *hosts) {
         COMM_MUST(comm, MPI_Comm_free(&hosts->leaders));
     }
     *hosts = (struct hosts){0};
+}
+
+bool hosts_have_room(const struct comm *comm, MPI_Comm ranks, size_t bytes) {
+    struct statvfs shared;
+    int has_room = 1; /* where it cannot be looked at, MPI may use something else */
+    if (statvfs("/dev/shm", &shared) == 0)
+        has_room = (double)shared.f_bavail * (double)shared.f_frsize >= (double)(bytes + SPARE_BYTES);
+    COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &has_room, 1, MPI_INT, MPI_MIN, ranks));
+    return has_room;
 }

@@ -13,6 +13,8 @@
 #pragma once
 
 #include <mpi.h>
+#include <stdbool.h>
+#include <stddef.h>
 
 #include "base/status.h"
 #include "cluster/comm.h"
@@ -30,6 +32,10 @@ struct hosts {
 /* pretended [comm_size]: the number of each rank's host; NULL: what the environment says, or as it is. */
 NODISCARD enum status hosts_find(struct comm *comm, const int *pretended, struct hosts *hosts_out);
 void hosts_free(struct comm *comm, struct hosts *hosts); /* back to {0}; none found is allowed */
+
+/* Has /dev/shm so many bytes left for the ranks of a host? Where it has not, MPI's allocation fails on one rank
+ * and the others wait for ever. Collective over `ranks`. */
+bool hosts_have_room(const struct comm *comm, MPI_Comm ranks, size_t bytes);
 
 /* Local. One number for each of n_ranks, with commas between them. */
 NODISCARD enum status hosts_parse(const char *text, int n_ranks, int *hosts_out);

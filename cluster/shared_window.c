@@ -81,6 +81,7 @@ static bool allocate(struct shared_window *window) {
     const struct comm *comm = window->comm;
     const size_t bytes = counters_bytes(window) + slots_bytes(window) + PAGE_BYTES;
     unsigned char *own;
+    if (!hosts_have_room(comm, window->ranks, bytes)) return false;
     int allocated = MPI_Win_allocate_shared(window->position == 0 ? (MPI_Aint)bytes : 0, 1, MPI_INFO_NULL,
                                             window->ranks, &own, &window->window) == MPI_SUCCESS;
     COMM_MUST(comm, MPI_Allreduce(MPI_IN_PLACE, &allocated, 1, MPI_INT, MPI_MIN, window->ranks));

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/check.h"
+#include "cluster/hosts_impl.h"
 #include "cluster/watchdog_impl.h"
 
 /* What a rank tells all others, through MPI. */
@@ -87,6 +88,8 @@ static enum status share_heartbeats(struct watchdog_peers *peers, struct heartbe
     void *own;
     COMM_MUST(comm, MPI_Comm_rank(peers->host, &rank));
     COMM_MUST(comm, MPI_Comm_size(peers->host, &size));
+    if (!hosts_have_room(comm, peers->host, (size_t)(size + 1) * sizeof(struct heartbeat)))
+        return FAIL(STATUS_IO, "no shared memory for heartbeats");
     bytes = rank == 0 ? (MPI_Aint)((size_t)(size + 1) * sizeof(struct heartbeat)) : 0;
     if (MPI_Win_allocate_shared(bytes, 1, MPI_INFO_NULL, peers->host, (void *)&own, &peers->window) !=
         MPI_SUCCESS) {

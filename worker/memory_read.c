@@ -121,6 +121,7 @@ static double own_rate(struct comm *comm, const struct memory_region *buffer) {
             bytes += (double)buffer->bytes;
             seconds = timer_seconds() - begin;
         }
+        (void)sum;
         rates[pass] = bytes / seconds;
     }
     return median_of(rates, N_PASSES);

@@ -57,6 +57,12 @@ chmod +x "$scratch/other"
 symptom "disagrees with rank 0 on the program's sources: install one build on every host" -n 2 -H a,b "${caucus[@]}"
 "$HOSTS" exec b umount "$scratch/caucus"
 
+# A container's /dev/shm: slower, but it answers.
+grep -qF "the ranks of a host share no memory: MPI adds their parts" docs/cluster.md || fail "docs/cluster.md does not know a small /dev/shm"
+"$HOSTS" exec b mount -t tmpfs -o size=256k small /dev/shm
+answers -n 3 -H a,b:2
+"$HOSTS" exec b umount /dev/shm
+
 # What runs, but slowly: two threads of one rank on one core, which is mpirun's choice for two ranks.
 if [ "$(nproc --all)" -gt 1 ]; then
     grep -qF "this rank was bound to 1 of" docs/cluster.md || fail "docs/cluster.md does not know the warning of binding"
