@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
-#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
 #include <time.h>
@@ -285,15 +284,8 @@ static void sleep_until_next(struct watchdog *watchdog) {
     (void)!read(watchdog->wake, &count, sizeof count);
 }
 
-/* Between the end of a rank and that of all others mpirun leaves as little as ten milliseconds: on a crowded
- * machine this thread must not wait for its turn. Who may not ask for that does without. */
-static void go_first(void) {
-    (void)!setpriority(PRIO_PROCESS, (id_t)gettid(), -15);
-}
-
 static void *run(void *argument) {
     struct watchdog *watchdog = argument;
-    go_first();
     const double began = timer_seconds();
     watchdog->looked_at = began;
     forgive(watchdog, began);
