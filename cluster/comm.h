@@ -32,8 +32,8 @@ int comm_ranks_on_this_host(const struct comm *comm);
  * the system refuses what it takes: nothing happens. Once a comm. */
 NODISCARD enum status comm_watch(struct comm *comm, double timeout_seconds);
 
-/* Local. Where this rank notes what it does (cluster/heartbeat.h); collectives note themselves. Not to be kept:
- * comm_watch moves it. */
+/* Local. Where this rank notes what it does (cluster/heartbeat.h); collectives note themselves. Not to be
+ * kept: comm_watch moves it. */
 struct heartbeat *comm_heartbeat(const struct comm *comm);
 
 /* Local. Flushes all streams and ends the whole job with this exit status. Does not return. */

@@ -33,8 +33,8 @@ struct hosts {
 NODISCARD enum status hosts_find(struct comm *comm, const int *pretended, struct hosts *hosts_out);
 void hosts_free(struct comm *comm, struct hosts *hosts); /* back to {0}; none found is allowed */
 
-/* Has /dev/shm so many bytes left for the ranks of a host? Where it has not, MPI's allocation fails on one rank
- * and the others wait for ever. Collective over `ranks`. */
+/* Has /dev/shm so many bytes left for the ranks of a host? Where it has not, MPI's allocation fails on one
+ * rank and the others wait for ever. Collective over `ranks`. */
 bool hosts_have_room(const struct comm *comm, MPI_Comm ranks, size_t bytes);
 
 /* Local. One number for each of n_ranks, with commas between them. */

@@ -2,20 +2,13 @@
 #include "coordinator/config_table_impl.h"
 
 static const char *const command_names[] = {
-    [COMMAND_NONE] = "caucus",
-    [COMMAND_RUN] = "run",
-    [COMMAND_SCORE] = "score",
-    [COMMAND_BENCH] = "bench",
-    [COMMAND_EVAL] = "eval",
-    [COMMAND_TOKENIZE] = "tokenize",
-    [COMMAND_PLAN] = "plan",
-    [COMMAND_INSPECT] = "inspect",
-    [COMMAND_TRACE] = "trace",
-    [COMMAND_CALIBRATE] = "calibrate",
-    [COMMAND_SCALE] = "scale",
-    [COMMAND_SIMULATE] = "simulate",
-    [COMMAND_SUPERVISE] = "supervise",
-    NULL,
+    [COMMAND_NONE] = "caucus",         [COMMAND_RUN] = "run",
+    [COMMAND_SCORE] = "score",         [COMMAND_BENCH] = "bench",
+    [COMMAND_EVAL] = "eval",           [COMMAND_TOKENIZE] = "tokenize",
+    [COMMAND_PLAN] = "plan",           [COMMAND_INSPECT] = "inspect",
+    [COMMAND_TRACE] = "trace",         [COMMAND_CALIBRATE] = "calibrate",
+    [COMMAND_SCALE] = "scale",         [COMMAND_SIMULATE] = "simulate",
+    [COMMAND_SUPERVISE] = "supervise", NULL,
 };
 
 static const struct option_group *const groups[] = {

@@ -54,8 +54,7 @@ enum status figure_print_style(int i, struct bytes *out) {
 /* Runs it in the folder with one argument; its output goes to standard error. */
 static enum status run_gnuplot(const char *folder, char *argument, int *exit_out) {
     char name[] = "gnuplot", *const argv[] = {name, argument, NULL};
-    const enum status status =
-        subprocess_run(&(struct subprocess){.argv = argv, .folder = folder}, exit_out);
+    const enum status status = subprocess_run(&(struct subprocess){.argv = argv, .folder = folder}, exit_out);
     if (status != STATUS_BAD_INPUT) return status;
     return FAIL(STATUS_BAD_INPUT,
                 "--plot needs gnuplot, which is not installed (Debian's package gnuplot-nox)");

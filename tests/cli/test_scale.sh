@@ -30,7 +30,9 @@ END
 
 if [ ${#pictures[@]} -gt 0 ]; then
     for name in speedup efficiency shares; do
-        [ -s "$scratch/pictures/$name.svg" ] && [ -s "$scratch/pictures/$name.png" ] || fail "$name was not drawn"
+        for ending in svg png; do
+            [ -s "$scratch/pictures/$name.$ending" ] || fail "$name.$ending was not drawn"
+        done
     done
 fi
 
