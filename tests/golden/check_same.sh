@@ -25,8 +25,8 @@ answer() {
     sed 's/, "times": {[^}]*}//'
 }
 
-compare_model() { # compare_model MODEL MAX_RANKS OPTION…
-    local model=$1 max_ranks=$2 name
+compare_model() { # compare_model MODEL "RANKS…" OPTION…
+    local model=$1 rank_counts=$2 name ranks threads
     shift 2
     name="$(basename "$model") $*"
     # Lines of different lengths, so that chunks and positions interleave when they run side by side.
@@ -37,7 +37,7 @@ compare_model() { # compare_model MODEL MAX_RANKS OPTION…
         '{"ids": [100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50], "prompt_tokens": 33}' \
         >"$scratch/others.jsonl"
     run_caucus 1 1 score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" >"$scratch/reference"
-    for ranks in $(seq "$max_ranks"); do
+    for ranks in $rank_counts; do
         for threads in 1 2; do
             run_caucus "$ranks" "$threads" score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" \
                 >"$scratch/out"
@@ -133,8 +133,8 @@ compare_policies() { # compare_policies MODEL
         esac
         answers 1 1 --policy "$policy" --budget 64 | answer >"$scratch/reference"
         [ "$policy" = full ] || differs "$policy with a budget of 64 from full" "$scratch/reference" "$scratch/full"
-        for ranks in 2 3 "$(most_ranks "$policy")"; do
-            answers "$ranks" $((ranks == 2 ? 2 : 1)) --policy "$policy" --budget 64 | answer >"$scratch/out"
+        for ranks in 3 "$(most_ranks "$policy")"; do
+            answers "$ranks" $((ranks == 3 ? 2 : 1)) --policy "$policy" --budget 64 | answer >"$scratch/out"
             same "$policy: run, $ranks ranks" "$scratch/out" "$scratch/reference"
         done
         answers 2 1 --policy "$policy" --budget 64 -p "$short" -p "$problem $short" | sed -n 1p | answer >"$scratch/out"
@@ -142,11 +142,12 @@ compare_policies() { # compare_policies MODEL
     done
 }
 
-# Two ranks to each of the 4 KV heads, where the policy allows it.
+# Two ranks to each of the 4 KV heads, or to one of them, where the policy allows it.
 most_ranks() {
     case $1 in
     h2o | rkv | tactic | multipole) echo 4 ;;
-    *) echo 8 ;;
+    lessismore | quest) echo 8 ;;
+    *) echo 5 ;;
     esac
 }
 
@@ -172,8 +173,8 @@ policies() {
 sparse=(--policy lessismore --budget 16 "--select-layers=1,3")
 case $4 in
 stories)
-    compare_model "$data/models/stories260K" 4
-    compare_model "$data/models/stories260K" 4 "${sparse[@]}"
+    compare_model "$data/models/stories260K" "1 2 3 4"
+    compare_model "$data/models/stories260K" "1 2 3 4" "${sparse[@]}"
     compare_neighbours "$data/models/stories260K"
     compare_neighbours "$data/models/stories260K" "${sparse[@]}"
     compare_answers "$data/models/stories260K"
@@ -185,18 +186,18 @@ stories)
     ;;
 types) # every type of weights and pages
     for type in f32 f16 bf16 q8_0 q4_0; do
-        compare_model "$data/models/small_llama.$type.gguf" 4 --policy lessismore --budget 16 --select-layers 1,2
+        compare_model "$data/models/small_llama.$type.gguf" "1 4" --policy lessismore --budget 16 --select-layers 1,2
     done
     # The lemma model's products have many panels and blocks, and are split over the threads.
-    compare_model "$data/../../models/lemma" 3 --weights q8
-    compare_model "$data/../../models/lemma" 3 --weights q4
+    compare_model "$data/../../models/lemma" "1 3" --weights q8
+    compare_model "$data/../../models/lemma" "1 3" --weights q4
     # 172 columns of the MLP are no whole blocks: that matrix stays as it is.
-    compare_model "$data/models/stories260K" 4 --weights q8
-    compare_model "$data/models/wide_llama.q4_k_m.gguf" 4
-    compare_model "$data/models/wide_llama.q5_k.gguf" 4
-    compare_model "$data/models/small_llama" 4 --kv-type f32
-    compare_model "$data/models/small_llama" 4 --kv-type bf16
-    compare_model "$data/../../models/lemma" 2 --kv-type q8
+    compare_model "$data/models/stories260K" "1 4" --weights q8
+    compare_model "$data/models/wide_llama.q4_k_m.gguf" "1 4"
+    compare_model "$data/models/wide_llama.q5_k.gguf" "1 4"
+    compare_model "$data/models/small_llama" "1 4" --kv-type f32
+    compare_model "$data/models/small_llama" "1 4" --kv-type bf16
+    compare_model "$data/../../models/lemma" "1 2" --kv-type q8
     ;;
 policies)
     [ "$(policies "$data/../../models/lemma" | wc -w)" -ge 2 ] || failed=1
@@ -205,7 +206,7 @@ policies)
     ;;
 architectures)
     for model in tiny_qwen2 tiny_qwen3_tf5 tiny_qwen3_moe tiny_mistral_window tiny_llama3_yarn; do
-        compare_model "$data/models/$model" 2
+        compare_model "$data/models/$model" "1 2"
     done
     ;;
 esac
