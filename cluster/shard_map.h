@@ -1,7 +1,8 @@
 /* cluster/shard_map.h - which rank owns which heads, columns and rows. All ownership arithmetic is here.
  *
  * A dimension is dealt in canonical blocks, which do not depend on the rank count, in contiguous ranges
- * that differ by at most one block. Sums over a dealt dimension are taken block by block (docs/numerics.md).
+ * that differ by at most one block unless shares say otherwise. Sums over a dealt dimension are taken block
+ * by block (docs/numerics.md).
  *
  * Up to as many ranks as KV heads, each rank has whole heads. With more ranks each KV head has a *group* of
  * neighbouring ranks, which deal the head's cached rows by stripes and the rows of its output projection.

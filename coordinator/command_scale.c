@@ -27,6 +27,10 @@ static enum status check(const struct config *config) {
         return FAIL(STATUS_BAD_INPUT, "scale starts its ranks itself: run it without mpirun; how it starts "
                                       "them is said by --launcher");
     TRY(check_depths(config));
+    for (size_t i = 0; i < config->n_rank_counts; i++)
+        if (config->shares.n > 0 && config->rank_counts[i] != config->shares.n)
+            return FAIL(STATUS_BAD_INPUT, "--shares has %d numbers, but --np %lld ranks: give it auto",
+                        config->shares.n, (long long)config->rank_counts[i]);
     TRY(bench_plan_check(config));
     return config->plot ? figure_check(config->plot) : STATUS_OK;
 }

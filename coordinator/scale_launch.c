@@ -126,13 +126,16 @@ static enum status run_words(struct words *words, struct bytes *output) {
     for (size_t i = 0; i < words->n; i++)
         argv[i] = words->text.data + words->begins[i];
     argv[words->n] = NULL;
-    if (subprocess_run(&(struct subprocess){.argv = argv, .output = output}, &exit_status) != STATUS_OK)
+    const enum status status =
+        subprocess_run(&(struct subprocess){.argv = argv, .output = output}, &exit_status);
+    if (status == STATUS_BAD_INPUT)
         return FAIL(STATUS_BAD_INPUT, "cannot run '%s'; name what starts MPI programs with --launcher",
                     argv[0]);
-    if (exit_status == 0) return STATUS_OK;
+    if (status != STATUS_OK || exit_status == 0) return status;
     for (size_t i = 0; i + 1 < words->n; i++)
         words->text.data[words->begins[i + 1] - 1] = ' ';
-    return FAIL(STATUS_BAD_INPUT, "exit status %d of %.900s", exit_status, words->text.data);
+    return FAIL(exit_status == status_exit_code(STATUS_BAD_INPUT) ? STATUS_BAD_INPUT : STATUS_INTERNAL,
+                "exit status %d of %.900s", exit_status, words->text.data);
 }
 
 /* Launchers may print lines of their own. */

@@ -143,7 +143,8 @@ static struct striped_list sort_list(struct attention *attention, const struct i
 /* Where no room is left to sort the list, those before it are attended to first. One sequence's lists always
  * have room. */
 static struct item *add_item(struct attention *attention, const struct attention_call *call,
-                             const struct batch_block *block, struct head_group heads, struct row_list list) {
+                             const struct batch_block *block, struct query_heads heads,
+                             struct row_list list) {
     const int64_t n = list_size(block, list),
                   room = attention->shape.n_heads_local * attention->shape.context_length;
     if (list.rows && attention->n_sorted + n > room) {
@@ -158,8 +159,8 @@ static struct item *add_item(struct attention *attention, const struct attention
     return item;
 }
 
-static struct head_group heads_of(const struct attention *attention, int32_t kv_head) {
-    return (struct head_group){
+static struct query_heads heads_of(const struct attention *attention, int32_t kv_head) {
+    return (struct query_heads){
         .kv_head = kv_head, .first = kv_head * attention->group, .n = attention->group};
 }
 
@@ -169,14 +170,14 @@ static bool same_set(struct kv_set a, struct kv_set b) {
 
 /* Of a KV head's query heads from `first` on, as many as share the first one's list: its rows are read once
  * for all of them. */
-static struct head_group same_list(const struct attention_call *call, const struct batch_block *block,
-                                   struct head_group left, struct kv_set *set_out) {
+static struct query_heads same_list(const struct attention_call *call, const struct batch_block *block,
+                                    struct query_heads left, struct kv_set *set_out) {
     const int64_t n_cached = block->first_position + 1;
     *set_out = kv_policy_set(call->policy, block->slot, call->layer, n_cached, left.first);
     for (int32_t n = 1; n < left.n; n++)
         if (!same_set(*set_out,
                       kv_policy_set(call->policy, block->slot, call->layer, n_cached, left.first + n)))
-            return (struct head_group){left.kv_head, left.first, n};
+            return (struct query_heads){left.kv_head, left.first, n};
     return left;
 }
 
@@ -184,11 +185,11 @@ static struct head_group same_list(const struct attention_call *call, const stru
 static void add_sets(struct attention *attention, const struct attention_call *call,
                      const struct batch_block *block, int32_t kv_head, enum item_work work, float *scores) {
     const enum kv_attention action = action_of(call, block);
-    const struct head_group all = heads_of(attention, kv_head);
-    struct head_group heads;
+    const struct query_heads all = heads_of(attention, kv_head);
+    struct query_heads heads;
     for (int32_t i = 0; i < all.n; i += heads.n) {
         struct kv_set set;
-        heads = same_list(call, block, (struct head_group){kv_head, all.first + i, all.n - i}, &set);
+        heads = same_list(call, block, (struct query_heads){kv_head, all.first + i, all.n - i}, &set);
         struct item *item = add_item(attention, call, block, heads, rows_of(set));
         item->work = work;
         item->scores = scores ? scores + i * attention->shape.context_length : NULL;

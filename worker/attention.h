@@ -33,7 +33,8 @@ struct attention_shape {
     bool selects;  /* some layer may look at scores (KV_RANK): room for those of one sequence is made */
     bool rescores; /* some may replace them (KV_RESCORE) */
     enum dtype kv_dtype;
-    struct head_group *group; /* the ranks that share this rank's KV head; NULL: it has whole heads */
+    struct head_group *group; /* the ranks that share this rank's KV head; NULL, or one: it has whole heads */
+    struct heartbeat *heartbeat; /* counts what is attended to; NULL: nothing does */
 };
 
 struct attention;

@@ -17,7 +17,7 @@
 #include "worker/striped_list.h"
 
 /* Query heads, all of one KV head, that read the same tokens. */
-struct head_group {
+struct query_heads {
     int32_t kv_head;
     int32_t first; /* local number of the first query head */
     int32_t n;
@@ -46,7 +46,7 @@ enum item_work {
 
 struct item {
     const struct batch_block *block;
-    struct head_group heads;
+    struct query_heads heads;
     struct row_list source;               /* as it was given … */
     struct striped_list list;             /* … and stripe by stripe: what the block's last row sees */
     int64_t chunk_begins[KV_STRIPES + 1]; /* so many chunks are in the stripes before; the last: of all */

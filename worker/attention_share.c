@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/check.h"
+#include "cluster/heartbeat.h"
 #include "worker/attention_impl.h"
 
 /* From here on it pays to turn a chunk's keys first; the bits are the same. */
@@ -252,6 +253,7 @@ void attend_share(const struct attention *attention, const struct attention_call
     look_up(call, piece.item, chunk_at(attention, piece.item, piece.begin), 0, &scratch->rows[scratch->turn]);
     for (bool more = true; more; piece = next) {
         more = next_piece(attention, share, &i, &next);
+        if (thread == 0 && attention->shape.heartbeat) heartbeat_count(attention->shape.heartbeat);
         attend_piece(attention, call, &piece, more ? &next : NULL, scratch);
         scratch->last = piece;
     }

@@ -56,6 +56,11 @@ enum status head_exchange_create(const struct attention_shape *shape, struct are
     TRY(ARENA_TAKE(memory, n_members, &exchange->counts));
     find_subtrees(exchange);
     const size_t subtree = (size_t)shape->max_tokens * n_heads * ((size_t)shape->head_dim + MAX_AND_SUM);
+    if (subtree * (size_t)exchange->n_subtrees > INT32_MAX) /* what MPI counts */
+        return FAIL(
+            STATUS_BAD_INPUT,
+            "--batch-tokens %d is too much for ranks that share KV heads: %zu queries of %d dimensions",
+            shape->max_tokens, (size_t)shape->max_tokens * n_heads, shape->head_dim);
     TRY(ARENA_TAKE(memory, subtree * (size_t)exchange->n_own, &exchange->sent));
     TRY(ARENA_TAKE(memory, subtree * (size_t)exchange->n_subtrees, &exchange->gathered));
     const size_t scores = shape->selects || shape->rescores ? n_heads * (size_t)shape->context_length : 0;

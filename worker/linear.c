@@ -3,6 +3,7 @@
 #include <omp.h>
 
 #include "base/check.h"
+#include "cluster/heartbeat.h"
 #include "worker/threads.h"
 
 /* A thread's part of all products of a call, and how many pieces of it were taken. Each has a cache line to
@@ -28,6 +29,7 @@ struct linear {
     struct share *shares;    /* [n_threads] */
     void (*between)(void *); /* NULL: nothing is called */
     void *between_argument;
+    struct heartbeat *heartbeat; /* NULL: nothing counts */
 };
 
 enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
@@ -38,6 +40,7 @@ enum status linear_create(const struct kernels *kernels, matmul_bf16 *in_bf16,
     linear->kernels = kernels;
     linear->in_bf16 = in_bf16;
     linear->n_threads = shape->n_threads;
+    linear->heartbeat = shape->heartbeat;
     linear->max_tokens = shape->max_tokens;
     linear->max_cols = shape->max_cols;
     const size_t values = (size_t)shape->max_tokens * (size_t)shape->max_cols;
@@ -58,6 +61,8 @@ void linear_between(struct linear *linear, void (*call)(void *argument), void *a
 
 /* MPI lets nobody call it but the main thread (FUNNELED), whose pieces are short for this. */
 static void call_between(const struct linear *linear) {
+    if (linear->heartbeat && linear->n_tokens > 1 && omp_get_thread_num() == 0)
+        heartbeat_count(linear->heartbeat);
     if (linear->between && linear->n_tokens > 1 && omp_get_thread_num() == 0)
         linear->between(linear->between_argument);
 }

@@ -15,14 +15,16 @@
 
 #include "base/arena.h"
 #include "base/status.h"
+#include "cluster/heartbeat.h"
 #include "kernels/kernels.h"
 
 struct linear;
 
 struct linear_shape {
     int32_t n_threads;
-    int32_t max_tokens; /* no input will have more rows … */
-    int64_t max_cols;   /* … or columns */
+    int32_t max_tokens;          /* no input will have more rows … */
+    int64_t max_cols;            /* … or columns */
+    struct heartbeat *heartbeat; /* counts pieces of products of several tokens; NULL: nothing does */
 };
 
 /* in_bf16: for prompts' products with bf16 weights, in fast numerics; NULL: the kernels do these, too. */

@@ -147,7 +147,7 @@ static void measure_all(struct rig *rig, struct phase_cost phases[PHASES]) {
 }
 
 static enum status allocate(struct rig *rig) {
-    const struct linear_shape linear = {rig->conditions->n_threads, 1, COLUMNS};
+    const struct linear_shape linear = {rig->conditions->n_threads, 1, COLUMNS, NULL};
     TRY(linear_create(rig->kernels, NULL, &linear, rig->memory, &rig->linear));
     TRY(ARENA_TAKE(rig->memory, (size_t)memory_bytes, &rig->weights));
     TRY(ARENA_TAKE(rig->memory, VALUES_MAX, &rig->x));

@@ -157,15 +157,20 @@ static void begin_agreement(struct simulation *simulation, size_t words) {
     end_exchange(simulation, EXCHANGE_AGREEMENT, begin);
 }
 
+/* As many as would do if no two heads proposed the same. */
+static int64_t first_places(const struct simulation_setup *setup) {
+    return (setup->engine.budget + setup->dims.n_heads - 1) / setup->dims.n_heads;
+}
+
 /* The other way to agree, which the program does not have: each rank sends the first places of what its heads
  * propose, everybody counts distinct tokens, and where these are too few each sends as many more as it has
- * sent. The first round has as many as would do if no two heads proposed the same. */
+ * sent. */
 static void exchange_places(struct simulation *simulation) {
     const struct simulation_setup *setup = simulation->setup;
-    const int32_t n_heads = setup->dims.n_heads;
+    const int64_t n_heads = setup->dims.n_heads;
     const int n_ranks = comm_size(simulation->comm);
     const double begin = begin_exchange(simulation);
-    int64_t more = (setup->engine.budget + n_heads - 1) / n_heads;
+    int64_t more = first_places(setup);
     for (int64_t sent = 0; sent < setup->places; sent += more, more = sent) {
         const int64_t words = (more * n_heads + n_ranks - 1) / n_ranks;
         comm_all_gather(simulation->comm, simulation->part_message, (size_t)words * sizeof(uint32_t),
@@ -306,6 +311,17 @@ static enum status take_group_memory(struct simulation *simulation) {
     return ARENA_TAKE(simulation->memory, room, &simulation->parts);
 }
 
+/* No round has more than the first, or than all before it, which are fewer than `places`. */
+static enum status take_places_memory(struct simulation *simulation) {
+    const struct simulation_setup *setup = simulation->setup;
+    const size_t n_ranks = (size_t)comm_size(simulation->comm);
+    const size_t most = (size_t)larger_i64(setup->places, first_places(setup));
+    const size_t words =
+        setup->places == 0 ? 0 : (most * (size_t)setup->dims.n_heads + n_ranks - 1) / n_ranks;
+    TRY(ARENA_TAKE(simulation->memory, words, &simulation->part_message));
+    return ARENA_TAKE(simulation->memory, n_ranks * words, &simulation->all_messages);
+}
+
 static enum status take_memory(struct simulation *simulation) {
     const int n_ranks = comm_size(simulation->comm);
     const size_t hidden = (size_t)simulation->setup->hidden_size;
@@ -319,9 +335,7 @@ static enum status take_memory(struct simulation *simulation) {
     TRY(ARENA_TAKE(simulation->memory, hidden, &simulation->partial));
     TRY(ARENA_TAKE(simulation->memory, (size_t)simulation->setup->engine.context_length,
                    &simulation->message));
-    const size_t places = 2 * (size_t)simulation->setup->places * (size_t)simulation->setup->dims.n_heads;
-    TRY(ARENA_TAKE(simulation->memory, places / (size_t)n_ranks + (places > 0), &simulation->part_message));
-    TRY(ARENA_TAKE(simulation->memory, places + (places > 0) * (size_t)n_ranks, &simulation->all_messages));
+    TRY(take_places_memory(simulation));
     TRY(take_group_memory(simulation));
     return ARENA_TAKE(simulation->memory, hidden + 1, &simulation->exact);
 }

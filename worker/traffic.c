@@ -1,6 +1,7 @@
 #include "worker/traffic.h"
 
 #include "base/numbers.h"
+#include "kvshard/kv_stripes.h"
 #include "modelfile/held_dtype.h"
 
 static int64_t matrix_bytes(const struct matrix *matrix) {
@@ -53,13 +54,24 @@ int64_t traffic_weights_read(const struct model_shard *shard, int32_t n_rows) {
     return dense_bytes(shard) + expert_bytes(shard, n_experts) + embedded;
 }
 
+/* Of rows [first, end), those that this rank has. */
+static int64_t own_rows(const struct kv_cache *cache, int64_t first, int64_t end) {
+    int64_t n_rows = 0;
+    for (int32_t stripe = 0; stripe < KV_STRIPES; stripe++)
+        if (kv_cache_owns(cache, (int64_t)kv_stripe_reversed(stripe) * KV_UNIT_ROWS))
+            n_rows += kv_stripe_rows(stripe, end) - kv_stripe_rows(stripe, first);
+    return n_rows;
+}
+
 /* Rows that this rank reads for the list, of which a window counts the last. */
 static int64_t list_rows(const struct kv_traffic *traffic, struct kv_set set) {
     const int32_t *rows = set.rows ? set.rows : set.tokens;
     const int64_t n = set.n_tokens, first = traffic->window > 0 ? larger_i64(0, n - traffic->window) : 0;
-    int64_t n_rows = traffic->cache ? 0 : n - first;
-    for (int64_t i = first; traffic->cache && i < n; i++)
-        n_rows += kv_cache_owns(traffic->cache, rows ? rows[i] : i);
+    if (!traffic->cache) return n - first;
+    if (!rows) return own_rows(traffic->cache, first, n);
+    int64_t n_rows = 0;
+    for (int64_t i = first; i < n; i++)
+        n_rows += kv_cache_owns(traffic->cache, rows[i]);
     return n_rows;
 }
 

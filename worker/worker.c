@@ -205,7 +205,6 @@ static enum status check_shared_heads(const struct worker *worker) {
 }
 
 static enum status create_cache_and_policy(struct worker *worker) {
-    TRY(check_shared_heads(worker));
     use_known_select_layers(worker->shard->spec, &worker->config);
     const struct model_shard *shard = worker->shard;
     const struct engine_config *config = &worker->config;
@@ -325,13 +324,14 @@ static enum status create_step_memory(struct worker *worker, int32_t n_threads) 
         .rescores = policy_may(worker, KV_RESCORE),
         .kv_dtype = worker->config.kv_dtype,
         .group = worker->group,
+        .heartbeat = comm_heartbeat(worker->comm), /* moved already */
     };
     TRY(arena_create("the step's buffers", &worker->memory));
     TRY(create_activations(worker));
     TRY(create_selection(worker));
     TRY(batch_create(max_tokens, worker->memory, &worker->batch));
     TRY(attention_create(&attention, worker->kernels, worker->memory, &worker->attention));
-    const struct linear_shape linear = {n_threads, max_tokens, widest_input(shard)};
+    const struct linear_shape linear = {n_threads, max_tokens, widest_input(shard), attention.heartbeat};
     TRY(linear_create(worker->kernels, worker->in_bf16, &linear, worker->memory, &worker->linear));
     TRY(residual_create(worker->comm, worker->kernels, worker->linear, worker->config.numerics, max_tokens,
                         shard->spec->hidden_size, worker->memory, &worker->residual));
@@ -371,6 +371,7 @@ static enum status set_up(struct worker *worker) {
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);
+    TRY(comm_agree(comm, check_shared_heads(worker)));
     TRY(head_group_create(comm, &map, &worker->group));
     TRY(load_shard(worker, &map));
     TRY(comm_agree(comm, create_cache_and_policy(worker)));

@@ -47,11 +47,12 @@ END
 # A number of ranks that fails ends the study, and what was measured before is not lost.
 status=0
 "$program" scale -m models/stories260K --np 1,2 --launcher "tests/cli/fail_on_two.sh" -t 1 -p 0 -n 4 -r 1 >"$scratch/out" 2>"$scratch/err" || status=$?
-[ "$status" = 2 ] || fail "exit status $status: $(cat "$scratch/err")"
+[ "$status" = 1 ] || fail "exit status $status: $(cat "$scratch/err")"
 [ "$(wc -l <"$scratch/out")" = 3 ] || fail "not a title, a rule and a row: $(cat "$scratch/out")"
 grep -q "exit status 7 of tests/cli/fail_on_two.sh -n 2 " "$scratch/err" || fail "$(cat "$scratch/err")"
 
 refuses "cannot run 'none'; name what starts MPI programs with --launcher" scale -m none --launcher none
+refuses "--shares has 2 numbers, but --np 1 ranks: give it auto" scale -m none --shares 3,1 --np 1,2
 refuses "--launcher has no words" scale -m none --launcher " "
 refuses "bench on 1 rank printed no measurement: does 'echo' show what its ranks print?" scale -m none --launcher echo
 refuses "--weak gives each rank the same depth: name it with -d, above 0" scale -m none --weak

@@ -35,7 +35,7 @@ static const struct kernels *kernels(void) {
 }
 
 static void set_up(struct fixture *f, matmul_bf16 *in_bf16) {
-    const struct linear_shape shape = {2, TOKENS, COLS + 26};
+    const struct linear_shape shape = {2, TOKENS, COLS + 26, NULL};
     assert_int_equal(arena_create("a test", &f->memory), STATUS_OK);
     assert_int_equal(linear_create(kernels(), in_bf16, &shape, f->memory, &f->linear), STATUS_OK);
     for (int i = 0; i < TOKENS * COLS; i++)
