@@ -159,7 +159,8 @@ static void begin_agreement(struct simulation *simulation, size_t words) {
 
 /* As many as would do if no two heads proposed the same. */
 static int64_t first_places(const struct simulation_setup *setup) {
-    return (setup->engine.budget + setup->dims.n_heads - 1) / setup->dims.n_heads;
+    const int64_t n_heads = setup->dims.n_heads;
+    return (setup->engine.budget + n_heads - 1) / n_heads;
 }
 
 /* The other way to agree, which the program does not have: each rank sends the first places of what its heads
