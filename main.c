@@ -228,6 +228,7 @@ int main(int argc, char **argv) {
     open_standard_descriptors();
     /* A closed pipe is a failed write, not a death that leaves the others waiting. */
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGCHLD, SIG_DFL); /* whoever started us may have ignored it: no program could be waited for */
     struct config config;
     const enum status parsed = config_parse(argc, argv, environ, &config);
     if (parsed == STATUS_OK && supervises(&config)) return supervise(&config);

@@ -37,10 +37,18 @@ struct supervisor {
     bool told;  /* to end: nothing is run again */
 };
 
+enum { CHILDREN_MAX = 1024 };
+
+struct children {
+    pid_t pids[CHILDREN_MAX];
+    int n;
+};
+
 /* ---- signals and children ---- */
 
 static enum status take_signals(struct supervisor *supervisor) {
     sigset_t taken;
+    signal(SIGCHLD, SIG_DFL); /* where it was ignored, nobody who has ended could be waited for */
     sigemptyset(&taken);
     sigaddset(&taken, SIGCHLD);
     for (int i = 0; i < N_PASSED_ON; i++)
@@ -84,10 +92,11 @@ static void wait_for_signal(struct supervisor *supervisor, double seconds) {
     reap(supervisor);
 }
 
-/* To all children there are: what the command has left behind is among them. Returns whether there are any.
- */
-static bool signal_children(int signal_number) {
+/* What the command has left behind is among them. A list that does not fit whole goes on next time; a number
+ * that it cuts short would be somebody else's. Returns whether there are any. */
+static bool list_children(struct children *children) {
     char path[64], text[4096];
+    children->n = 0;
     snprintf(path, sizeof path, "/proc/self/task/%d/children", (int)getpid());
     const int file = open(path, O_RDONLY | O_CLOEXEC);
     if (file < 0) return false; /* a kernel without that list: the command's own manners must do */
@@ -95,19 +104,42 @@ static bool signal_children(int signal_number) {
     close(file);
     if (size <= 0) return false;
     text[size] = '\0';
-    for (char *at = text, *end; *at; at = end) {
+    char *const last = strrchr(text, ' '); /* one follows every number */
+    if (last) *last = '\0';
+    for (char *at = text, *end; last && *at && children->n < CHILDREN_MAX; at = end) {
         const long pid = strtol(at, &end, 10);
         if (end == at) break;
-        kill((pid_t)pid, SIGCONT); /* one that is stopped, too */
-        kill((pid_t)pid, signal_number);
+        children->pids[children->n++] = (pid_t)pid;
     }
-    return true;
+    return children->n > 0;
+}
+
+static bool is_among(const struct children *children, pid_t pid) {
+    for (int i = 0; i < children->n; i++)
+        if (children->pids[i] == pid) return true;
+    return false;
+}
+
+/* SIGTERM once for each, as mpirun takes a second one as an order to drop all. */
+static void end_children(const struct children *children, const struct children *told, bool by_force) {
+    for (int i = 0; i < children->n; i++) {
+        const pid_t pid = children->pids[i];
+        if (!by_force && is_among(told, pid)) continue;
+        kill(pid, SIGCONT); /* one that is stopped, too */
+        kill(pid, by_force ? SIGKILL : SIGTERM);
+    }
 }
 
 static void end_orphans(struct supervisor *supervisor) {
     const double begin = timer_seconds();
-    for (bool first = true; signal_children(first ? SIGTERM : 0); first = false) {
-        if (timer_seconds() - begin > orphan_seconds) signal_children(SIGKILL);
+    struct children told = {0}, children;
+    for (bool said = false; list_children(&children); told = children) {
+        const double seconds = timer_seconds() - begin;
+        end_children(&children, &told, seconds > orphan_seconds);
+        if (seconds > 2 * orphan_seconds && !said) {
+            said = true;
+            fprintf(stderr, "caucus: waiting for process %d, which cannot be ended\n", (int)children.pids[0]);
+        }
         wait_for_signal(supervisor, 0.05);
     }
 }

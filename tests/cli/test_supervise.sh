@@ -26,6 +26,19 @@ ends 137 3 "caucus: sh was ended by signal 9 (Killed); given up after 2 restarts
     "trap '' TERM; sleep 1000.25 & (sleep 1000.25 & kill -STOP \$!); kill -9 \$\$"
 ! pgrep -f "^sleep 1000.25" || fail "a process is left"
 
+# Nor do more than one look at their list shows.
+# shellcheck disable=SC2016 # sh's own
+ends 0 1 "" 'for i in $(seq 900); do sleep 1000.25 & done'
+! pgrep -f "^sleep 1000.25" || fail "one of many processes is left"
+
+# Who becomes an orphan only as others end is told to end, too, before he is made to.
+ends 0 1 "" "(sh -c \"trap 'echo told >$scratch/told; exit' TERM; echo >$scratch/waits; while :; do sleep 0.05; done\" &
+    sleep 1000.25; true) & while ! [ -e $scratch/waits ]; do sleep 0.05; done"
+[ -e "$scratch/told" ] || fail "a late orphan got no SIGTERM"
+
+# Who starts it may have ignored the end of children.
+(trap '' CHLD; exec timeout -s KILL 20 "$program" supervise -- true) || fail "SIGCHLD ignored: exit status $?"
+
 # Signals are passed on, and end the supervision.
 "$program" supervise -- sh -c "echo run >>$scratch/passed; trap 'exit 5' TERM; sleep 1000.25 & wait" &
 supervisor=$!
