@@ -18,13 +18,15 @@ static int prepare(posix_spawn_file_actions_t *actions, const struct subprocess 
     return error;
 }
 
-/* A closed pipe is to end it, even if we pass that over. */
+/* A closed pipe is to end it, even if we pass that over, and so is SIGTERM, which we may have blocked. */
 static int restore_signals(posix_spawnattr_t *attributes) {
     sigset_t signals;
     sigemptyset(&signals);
+    int error = posix_spawnattr_setsigmask(attributes, &signals);
     sigaddset(&signals, SIGPIPE);
-    const int error = posix_spawnattr_setsigdefault(attributes, &signals);
-    return error ? error : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF);
+    if (!error) error = posix_spawnattr_setsigdefault(attributes, &signals);
+    return error ? error
+                 : posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
 }
 
 static int start(const struct subprocess *subprocess, int output, pid_t *process_out) {

@@ -55,6 +55,19 @@ static void tells_the_signal_that_ended_it(void **state) {
     assert_int_equal(exit_status, 128 + SIGTERM);
 }
 
+static void unblocks_its_signals(void **state) {
+    (void)state;
+    int exit_status = -1;
+    sigset_t term, before;
+    sigemptyset(&term);
+    sigaddset(&term, SIGTERM);
+    assert_int_equal(sigprocmask(SIG_BLOCK, &term, &before), 0);
+    const enum status status = run_shell("kill -TERM $$", NULL, NULL, &exit_status);
+    assert_int_equal(sigprocmask(SIG_SETMASK, &before, NULL), 0);
+    assert_int_equal(status, STATUS_OK);
+    assert_int_equal(exit_status, 128 + SIGTERM);
+}
+
 static void says_what_cannot_be_run(void **state) {
     (void)state;
     char name[] = "no-such-program", *const argv[] = {name, NULL};
@@ -71,8 +84,11 @@ static void says_what_cannot_be_run(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(takes_output_and_exit_status),      cmocka_unit_test(takes_more_than_a_pipe_holds),
-        cmocka_unit_test(runs_in_a_folder_with_empty_input), cmocka_unit_test(tells_the_signal_that_ended_it),
+        cmocka_unit_test(takes_output_and_exit_status),
+        cmocka_unit_test(takes_more_than_a_pipe_holds),
+        cmocka_unit_test(runs_in_a_folder_with_empty_input),
+        cmocka_unit_test(tells_the_signal_that_ended_it),
+        cmocka_unit_test(unblocks_its_signals),
         cmocka_unit_test(says_what_cannot_be_run),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
