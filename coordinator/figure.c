@@ -90,9 +90,9 @@ static enum status write_file(const char *folder, const char *name, const char *
     snprintf(file_name, sizeof file_name, "%s.%s", name, ending);
     TRY(file_join(folder, file_name, path));
     FILE *file = fopen(path, "w");
-    const bool written = file && fwrite(content->data, 1, content->size, file) == content->size;
-    const bool closed = file && fclose(file) == 0;
-    return written && closed ? STATUS_OK : FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
+    int error = file && fwrite(content->data, 1, content->size, file) == content->size ? 0 : errno;
+    if (file && fclose(file) != 0 && !error) error = errno;
+    return error ? FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(error)) : STATUS_OK;
 }
 
 enum status figure_draw(const struct figure *figure, const char *folder) {
