@@ -42,6 +42,7 @@ static enum status settle_shares(struct worker *worker, struct shard_map *map) {
         status = comm_agree(comm, status);
         if (status == STATUS_OK) status = memory_read_rates(comm, rates);
         if (status == STATUS_OK) config->shares = shares_from_rates(rates, n);
+        comm_broadcast(comm, &config->shares, sizeof config->shares); /* rank 0's, whatever others round to */
         for (int rank = 0; rank < n && status == STATUS_OK; rank++)
             log_info(1, "rank %d reads %.1f GB/s: share %d", rank, rates[rank] / 1e9,
                      config->shares.n > 0 ? config->shares.of[rank] : 1);
