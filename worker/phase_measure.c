@@ -172,6 +172,16 @@ static enum status choose_threads(struct phase_conditions *conditions) {
     return STATUS_OK;
 }
 
+/* The queries of attention lie in a row. */
+static enum status check(const struct phase_conditions *conditions) {
+    if ((int64_t)2 * conditions->group * conditions->head_dim <= VALUES_MAX) return STATUS_OK;
+    return FAIL(
+        STATUS_BAD_INPUT,
+        "costs of %d query heads of %d dimensions to a KV head cannot be measured: their product is more "
+        "than %d",
+        conditions->group, conditions->head_dim, VALUES_MAX / 2);
+}
+
 static enum status measure_in(struct rig *rig, struct phase_costs *costs) {
     TRY(allocate(rig));
     measure_all(rig, costs->phases);
@@ -180,6 +190,7 @@ static enum status measure_in(struct rig *rig, struct phase_costs *costs) {
 
 enum status phase_measure(const struct phase_conditions *conditions, struct phase_costs *costs_out) {
     struct phase_costs costs = {.conditions = *conditions, .cached_bytes = cached_bytes};
+    TRY(check(conditions));
     TRY(choose_threads(&costs.conditions));
     struct rig rig = {.conditions = &costs.conditions, .kernels = kernels_at_level(kernels_best_level())};
     TRY(arena_create("measuring phases", &rig.memory));

@@ -12,5 +12,6 @@
 #include "base/status.h"
 #include "cluster/phase_costs.h"
 
-/* conditions->n_threads 0: all cores. What was measured with is in costs_out. */
+/* conditions->n_threads 0: all cores. What was measured with is in costs_out. More query heads to a KV head
+ * than there is room for: STATUS_BAD_INPUT. */
 NODISCARD enum status phase_measure(const struct phase_conditions *conditions, struct phase_costs *costs_out);

@@ -74,6 +74,10 @@ qwen3_moe are" inspect -m "$scratch/model"
 broken config.json < <(sed 's/"hidden_size": 64/"hidden_size": 128/' $config)
 refuses "$scratch/model/model.safetensors: tensor model.embed_tokens.weight is [256, 64], but config.json calls for \
 [256, 128]" inspect -m "$scratch/model"
+broken config.json < <(sed -E 's/("num_attention_heads":) [0-9]+/\1 128/; s/("num_key_value_heads":) [0-9]+/\1 1/
+    s/("head_dim":) [0-9]+/\1 1024/' $config)
+refuses "costs of 128 query heads of 1024 dimensions to a KV head cannot be measured: their product is more than 65536" \
+    bench -m "$scratch/model" --costs "$scratch/costs.json"
 
 broken model.safetensors < <(head -c 1000 $tensors)
 refuses "$scratch/model/model.safetensors: header length 2530 is more than the file holds (truncated file?)" \
