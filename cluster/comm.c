@@ -56,6 +56,7 @@ void comm_must(const struct comm *comm, int code, const char *call) {
     if (comm->watchdog) nanosleep(&watchdog_first, NULL);
     MPI_Error_string(code, reason, &length);
     fprintf(stderr, "caucus: rank %d: %.*s failed: %s\n", comm->rank, (int)strcspn(call, "("), call, reason);
+    watchdog_farewell(comm->watchdog); /* it is said: nobody has to wonder why this rank ends */
     flush_and_abort(1);
     _Exit(1);
 }

@@ -111,15 +111,15 @@ static void take_message(struct watchdog *watchdog, const struct watchdog_messag
         watchdog->peers.watched[message->lost].ended = true;
 }
 
+/* No more at a time than all ranks send in one, so that no flood of datagrams keeps the thread here. */
 static void receive_beats(struct watchdog *watchdog, double now) {
-    for (;;) {
+    for (int n = WATCHDOG_ADDRESSES_MAX * watchdog->peers.comm->size; n > 0; n--) {
         unsigned char data[WATCHDOG_MESSAGE_BYTES + 1];
         struct sockaddr_in from;
         socklen_t from_size = sizeof from;
         struct watchdog_message message;
         const ssize_t size = recvfrom(watchdog->peers.socket, data, sizeof data, MSG_DONTWAIT,
                                       (struct sockaddr *)(void *)&from, &from_size);
-        if (size < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EBADF) continue;
         if (size < 0) return;
         if (watchdog_message_read(&watchdog->peers.job, data, (size_t)size, &message))
             take_message(watchdog, &message, &from, now);
@@ -308,7 +308,7 @@ static void wake_up(struct watchdog *watchdog) {
 }
 
 void watchdog_farewell(struct watchdog *watchdog) {
-    if (!watchdog) return;
+    if (!watchdog || atomic_load(&watchdog->stop)) return; /* or while it is closed */
     struct heartbeat *own = own_heartbeat(watchdog);
     const uint64_t beats = atomic_load(&own->beats);
     atomic_store(&own->ending, 1);

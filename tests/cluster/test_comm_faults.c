@@ -37,6 +37,10 @@ static int run_fault(const char *fault) {
         fprintf(stderr, "%s\n", status_message());
         return 2;
     }
+    if (strcmp(fault, "one-error") == 0) {
+        barrier_fails = comm_rank(comm) == 1;
+        if (comm_watch(comm, 5) != STATUS_OK) return 2;
+    }
     printf("not flushed yet");
     if (strcmp(fault, "abort") == 0) comm_abort(comm, 7);
     if (strcmp(fault, "check") == 0) CHECK(comm_size(comm) == 0);
@@ -73,6 +77,21 @@ static void test_a_failing_call_is_named(void **state) {
     expect("mpi-error", 1, "caucus: rank 0: MPI_Barrier failed: MPI_ERR_COMM: invalid communicator");
 }
 
+/* The others wait at the barrier, with a watchdog that would say it, too. */
+static void test_a_failing_call_is_told_once(void **state) {
+    (void)state;
+    char said[8192];
+    FILE *child = popen("exec mpirun -q -n 3 /proc/$PPID/exe one-error 2>&1", "r");
+    assert_non_null(child);
+    said[fread(said, 1, sizeof said - 1, child)] = '\0';
+    assert_int_not_equal(pclose(child), 0);
+    const char *first = strstr(said, "caucus: ");
+    assert_non_null(first);
+    if (strstr(first + 1, "caucus: ")) print_error("%s\n", said);
+    assert_memory_equal(first, "caucus: rank 1: MPI_Barrier failed", 34);
+    assert_null(strstr(first + 1, "caucus: "));
+}
+
 static void test_abort_flushes_and_keeps_the_status(void **state) {
     (void)state;
     expect("abort", 7, "not flushed yet");
@@ -85,13 +104,14 @@ static void test_a_failed_check_ends_the_job(void **state) {
 
 int main(int argc, char **argv) {
     if (argc > 1) {
-        setenv("OMPI_COMM_WORLD_RANK", "0", 1); /* as if launched: else MPI would not be started at all */
+        setenv("OMPI_COMM_WORLD_RANK", "0", 0); /* as if launched: else MPI would not be started at all */
         return run_fault(argv[1]);
     }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_no_fault),
         cmocka_unit_test(test_low_thread_level_is_refused),
         cmocka_unit_test(test_a_failing_call_is_named),
+        cmocka_unit_test(test_a_failing_call_is_told_once),
         cmocka_unit_test(test_abort_flushes_and_keeps_the_status),
         cmocka_unit_test(test_a_failed_check_ends_the_job),
     };
