@@ -1,8 +1,8 @@
 /* cluster/heartbeat.h - what a rank is doing right now: noted by its main thread, read by watchdogs
  * (cluster/watchdog.h) of this rank and of others.
  *
- * A note is one store to memory that nobody else writes. A place is step, layer and operation in one word, so
- * that a reader never sees the layer of one moment with the operation of another.
+ * A note is a store and an atomic add, to memory that no other rank writes. A place is step, layer and
+ * operation in one word, so that a reader never sees the layer of one moment with the operation of another.
  *
  * Memory:  plain data; that of a comm (comm_heartbeat) lives as long as the comm.
  * Threads: notes are the main thread's, but for heartbeat_count; reading is anybody's.

@@ -10,9 +10,10 @@
  *   makes no progress              while it works on something of its own, for the timeout
  *   all wait                       for the timeout, and no rank for what may take its time (KIND_ASIDE)
  *
- * The lowest living rank says which rank, host, step, layer and operation; then every rank ends with
- * WATCHDOG_EXIT_STATUS, by itself, whether or not mpirun can be reached. Who was stopped itself (a debugger,
- * a suspended job) does not hold the time against the others.
+ * The lowest living rank says which rank, host, step, layer and operation, and ends with
+ * WATCHDOG_EXIT_STATUS; so do the others, or by SIGTERM where that has come, each by itself, whether or not
+ * mpirun can be reached. Who was stopped itself (a debugger, a suspended job) does not hold the time against
+ * the others.
  *
  * Memory:  open allocates; afterwards nothing does.
  * Threads: open, close and farewell on the main thread.
