@@ -6,6 +6,7 @@
 #include "base/arena.h"
 #include "base/check.h"
 #include "base/launcher.h"
+#include "base/log.h"
 #include "base/numbers.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
@@ -37,9 +38,10 @@ struct simulation {
     uint32_t *message;                     /* [context] */
     uint32_t *part_message, *all_messages; /* places, this rank's and all, of one round */
     unsigned char *sent, *gathered;
-    float *part, *parts; /* [context * heads of a KV head], or a few heads */
-    size_t *counts;      /* [members of the group] */
-    size_t *gather_sizes;
+    float *part, *parts;  /* [context * heads of a KV head], or a few heads */
+    size_t *counts;       /* [members of the group] */
+    size_t *gather_sizes; /* [ranks] */
+    double *compute_of;   /* [ranks], on rank 0 */
     uint64_t n_plans;
     double owed; /* computed since the last exchange, and not yet waited for */
     double exchanges[EXCHANGES], compute, select;
@@ -232,7 +234,8 @@ static void gather_candidates(struct simulation *simulation) {
     end_exchange(simulation, EXCHANGE_CANDIDATES, begin);
 }
 
-static enum status exchange_plan(struct simulation *simulation, int64_t position) {
+/* As in worker/serve.c, a failure ends the job: the other ranks wait in a collective. */
+static void exchange_plan(struct simulation *simulation, int64_t position) {
     const struct step_span span = {.slot = SLOT,
                                    .first_position = position,
                                    .phase = SPAN_DECODE,
@@ -245,20 +248,23 @@ static enum status exchange_plan(struct simulation *simulation, int64_t position
                                    .n_candidates = N_CANDIDATES,
                                    .n_spans = 1,
                                    .spans = &span};
-    if (comm_rank(simulation->comm) == 0) return step_plan_send(simulation->channel, &plan);
     const struct step_plan *received;
-    return step_plan_receive(simulation->channel, &received);
+    const enum status status = comm_rank(simulation->comm) == 0
+                                   ? step_plan_send(simulation->channel, &plan)
+                                   : step_plan_receive(simulation->channel, &received);
+    if (status == STATUS_OK) return;
+    log_rank(0, "%s", status_message());
+    comm_abort(simulation->comm, status_exit_code(status));
 }
 
-static enum status step(struct simulation *simulation, int64_t position) {
+static void step(struct simulation *simulation, int64_t position) {
     const double begin = begin_exchange(simulation);
-    TRY(exchange_plan(simulation, position));
+    exchange_plan(simulation, position);
     end_exchange(simulation, EXCHANGE_PLAN, begin);
     for (int32_t layer = 0; layer < simulation->setup->n_layers; layer++)
         run_layer(simulation, layer, position + 1);
     gather_candidates(simulation);
     settle(simulation);
-    return STATUS_OK;
 }
 
 /* ---- a run ---- */
@@ -331,6 +337,7 @@ static enum status take_memory(struct simulation *simulation) {
     for (int rank = 0; rank < n_ranks; rank++)
         bytes += simulation->gather_sizes[rank] = summary_bytes(simulation, rank);
     const bool first = comm_rank(simulation->comm) == 0;
+    TRY(ARENA_TAKE(simulation->memory, (size_t)n_ranks, &simulation->compute_of));
     TRY(ARENA_TAKE(simulation->memory, first ? bytes : 0, &simulation->gathered));
     TRY(ARENA_TAKE(simulation->memory, bytes, &simulation->sent));
     TRY(ARENA_TAKE(simulation->memory, hidden, &simulation->partial));
@@ -345,7 +352,6 @@ static enum status set_up(struct simulation *simulation) {
     const struct simulation_setup *setup = simulation->setup;
     struct comm *comm = simulation->comm;
     TRY(comm_agree(comm, shard_map_create(&setup->dims, comm_size(comm), &simulation->map)));
-    TRY(comm_agree(comm, shard_map_set_shares(&simulation->map, &setup->engine.shares)));
     simulation->share = simulation_share(setup, &simulation->map, comm_rank(comm));
     const bool cached = simulation_weight_bytes(setup, &simulation->share) <= setup->costs.cached_bytes;
     simulation->product = cached ? PHASE_PRODUCT_CACHED : PHASE_PRODUCT;
@@ -367,10 +373,9 @@ static void forget_times(struct simulation *simulation) {
 }
 
 /* Of all ranks, on rank 0. */
-static enum status compare_ranks(struct simulation *simulation, struct simulation_result *result) {
+static void compare_ranks(struct simulation *simulation, struct simulation_result *result) {
     const int n_ranks = comm_size(simulation->comm);
-    double *all;
-    TRY(ARENA_TAKE(simulation->memory, (size_t)n_ranks, &all));
+    double *all = simulation->compute_of;
     for (int rank = 0; rank < n_ranks; rank++) {
         const struct simulation_share share = simulation_share(simulation->setup, &simulation->map, rank);
         simulation->gather_sizes[rank] = sizeof *all;
@@ -382,7 +387,6 @@ static enum status compare_ranks(struct simulation *simulation, struct simulatio
         result->compute_mean += all[rank] / n_ranks;
         result->compute_most = all[rank] > result->compute_most ? all[rank] : result->compute_most;
     }
-    return STATUS_OK;
 }
 
 static void divide_by_steps(struct simulation_result *result, double n_steps) {
@@ -394,32 +398,27 @@ static void divide_by_steps(struct simulation_result *result, double n_steps) {
         result->exchanges[kind] /= n_steps;
 }
 
-static enum status run_steps(struct simulation *simulation, struct simulation_result *result_out) {
+static struct simulation_result run_steps(struct simulation *simulation) {
     const struct simulation_setup *setup = simulation->setup;
-    TRY(step(simulation, setup->depth));
+    step(simulation, setup->depth);
     forget_times(simulation);
     const double begin = timer_seconds();
     for (int32_t i = 0; i < setup->n_steps; i++)
-        TRY(step(simulation, setup->depth + 1 + i));
+        step(simulation, setup->depth + 1 + i);
     struct simulation_result result = {
         .step = timer_seconds() - begin, .compute = simulation->compute, .select = simulation->select};
     memcpy(result.exchanges, simulation->exchanges, sizeof result.exchanges);
-    TRY(compare_ranks(simulation, &result));
+    compare_ranks(simulation, &result);
     divide_by_steps(&result, setup->n_steps);
-    *result_out = result;
-    return STATUS_OK;
-}
-
-static enum status run(struct simulation *simulation, struct simulation_result *result_out) {
-    TRY(set_up(simulation));
-    return run_steps(simulation, result_out);
+    return result;
 }
 
 static enum status run_setup(struct comm *comm, const struct simulation_setup *setup,
                              struct simulation_result *result_out) {
     struct simulation simulation = {.comm = comm, .setup = setup};
     TRY(comm_agree(comm, arena_create("a simulation", &simulation.memory)));
-    const enum status status = run(&simulation, result_out);
+    const enum status status = set_up(&simulation);
+    if (status == STATUS_OK) *result_out = run_steps(&simulation);
     step_channel_destroy(simulation.channel);
     head_group_destroy(simulation.group);
     kv_policy_destroy(simulation.policy);
