@@ -10,7 +10,6 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/signalfd.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -34,149 +33,13 @@ static const double speaker_seconds = 1.5;
 /* mpirun drops what a rank has written when it sees all ranks end before it has read that. */
 static const struct timespec linger = {.tv_nsec = 200000000};
 
-struct watchdog {
-    struct watchdog_peers peers;
-    double timeout;
-    double period;
-    pthread_t thread;
-    sigset_t signals;      /* of the main thread before */
-    int wake;              /* an eventfd: look again, or … */
-    _Atomic bool stop;     /* … end */
-    int terminated;        /* a signalfd: SIGTERM */
-    struct pollfd *polled; /* [2 + size] what the thread sleeps on */
-
-    /* The thread's. */
-    uint64_t sequence; /* of the messages sent */
-    double looked_at;  /* when it last went round */
-    double term_at;    /* when SIGTERM came; 0: it has not */
-    double fault_at;   /* when a fault was first seen; 0: none */
-    bool warned;
-};
-
-/* ---- beats ---- */
-
-static struct heartbeat *own_heartbeat(const struct watchdog *watchdog) {
-    return watchdog->peers.peers[watchdog->peers.comm->rank].shared;
-}
-
-/* A rank of this host whose end the others cannot see. */
-static int lost_here(const struct watchdog *watchdog) {
-    for (int rank = 0; rank < watchdog->peers.comm->size; rank++)
-        if (watchdog->peers.watched[rank].ended && watchdog->peers.peers[rank].shared) return rank;
-    return WATCHDOG_NOBODY;
-}
-
-static void send_beats(struct watchdog *watchdog) {
-    const struct watchdog_peers *peers = &watchdog->peers;
-    const struct heartbeat *own = own_heartbeat(watchdog);
-    if (peers->socket < 0) return;
-    unsigned char data[WATCHDOG_MESSAGE_BYTES];
-    const struct watchdog_message message = {
-        .rank = peers->comm->rank,
-        .sequence = ++watchdog->sequence,
-        .place = atomic_load(&own->place),
-        .progress = atomic_load(&own->progress),
-        .lost = lost_here(watchdog),
-        .ending = atomic_load(&own->ending) != 0,
-    };
-    watchdog_message_write(&peers->job, &message, data);
-    for (int rank = 0; rank < peers->comm->size; rank++)
-        for (int i = 0; i < peers->peers[rank].n_addresses; i++)
-            (void)!sendto(peers->socket, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL,
-                          (const struct sockaddr *)(const void *)&peers->peers[rank].addresses[i],
-                          sizeof peers->peers[rank].addresses[i]);
-}
-
-static void note_progress(struct watchdog_peer *peer, struct watched *watched, uint64_t place,
-                          uint64_t progress, double now) {
-    watched->place = place;
-    watched->heard = true;
-    if (peer->progress == progress) return;
-    peer->progress = progress;
-    peer->progress_at = now;
-}
-
-static void take_message(struct watchdog *watchdog, const struct watchdog_message *message,
-                         const struct sockaddr_in *from, double now) {
-    struct watchdog_peer *peer = &watchdog->peers.peers[message->rank];
-    if (peer->shared || message->sequence <= peer->sequence) return;
-    peer->sequence = message->sequence;
-    peer->addresses[0] = *from;
-    peer->n_addresses = 1;
-    peer->ending = message->ending;
-    peer->beats_at = now;
-    note_progress(peer, &watchdog->peers.watched[message->rank], message->place, message->progress, now);
-    if (message->lost != WATCHDOG_NOBODY && message->lost != watchdog->peers.comm->rank &&
-        !watchdog->peers.peers[message->lost].shared)
-        watchdog->peers.watched[message->lost].ended = true;
-}
-
-/* No more at a time than all ranks send in one, so that no flood of datagrams keeps the thread here. */
-static void receive_beats(struct watchdog *watchdog, double now) {
-    for (int n = WATCHDOG_ADDRESSES_MAX * watchdog->peers.comm->size; n > 0; n--) {
-        unsigned char data[WATCHDOG_MESSAGE_BYTES + 1];
-        struct sockaddr_in from;
-        socklen_t from_size = sizeof from;
-        struct watchdog_message message;
-        const ssize_t size = recvfrom(watchdog->peers.socket, data, sizeof data, MSG_DONTWAIT,
-                                      (struct sockaddr *)(void *)&from, &from_size);
-        if (size < 0) return;
-        if (watchdog_message_read(&watchdog->peers.job, data, (size_t)size, &message))
-            take_message(watchdog, &message, &from, now);
-    }
-}
-
-/* Asked once: what is readable for ever would keep the thread from sleeping. */
-static bool process_has_ended(struct watchdog_peer *peer) {
-    struct pollfd polled = {.fd = peer->process, .events = POLLIN};
-    if (peer->process < 0 || poll(&polled, 1, 0) != 1) return false;
-    close(peer->process);
-    peer->process = -1;
-    return true;
-}
-
-static void look_at_host(struct watchdog *watchdog, double now) {
-    for (int rank = 0; rank < watchdog->peers.comm->size; rank++) {
-        struct watchdog_peer *peer = &watchdog->peers.peers[rank];
-        if (!peer->shared) continue;
-        const bool ended = process_has_ended(peer); /* before its last words are read */
-        const uint64_t beats = atomic_load(&peer->shared->beats);
-        if (beats != peer->beats) peer->beats_at = now;
-        peer->beats = beats;
-        peer->ending = atomic_load(&peer->shared->ending) != 0;
-        note_progress(peer, &watchdog->peers.watched[rank], atomic_load(&peer->shared->place),
-                      atomic_load(&peer->shared->progress), now);
-        watchdog->peers.watched[rank].ended |= ended && !peer->ending;
-    }
-}
-
-/* Who was away himself cannot say how long others were silent. */
-static void forgive(struct watchdog *watchdog, double now) {
-    for (int rank = 0; rank < watchdog->peers.comm->size; rank++)
-        watchdog->peers.peers[rank].beats_at = watchdog->peers.peers[rank].progress_at = now;
-}
-
-static void look_around(struct watchdog *watchdog, double now) {
-    const double away = now - watchdog->looked_at;
-    if (away > watchdog->timeout / 2 || away > 20 * watchdog->period) forgive(watchdog, now);
-    watchdog->looked_at = now;
-    atomic_fetch_add(&own_heartbeat(watchdog)->beats, 1);
-    if (watchdog->peers.socket >= 0) receive_beats(watchdog, now);
-    look_at_host(watchdog, now);
-    for (int rank = 0; rank < watchdog->peers.comm->size; rank++) {
-        watchdog->peers.watched[rank].silent_seconds = now - watchdog->peers.peers[rank].beats_at;
-        watchdog->peers.watched[rank].still_seconds = now - watchdog->peers.peers[rank].progress_at;
-    }
-    send_beats(watchdog);
-}
-
 /* ---- the end ---- */
 
 static void take_leave(struct watchdog *watchdog) {
     leftovers_remove();
-    atomic_store(&own_heartbeat(watchdog)->ending, 1);
+    atomic_store(&watchdog_own_heartbeat(watchdog)->ending, 1);
     for (int i = 0; i < 3; i++) /* a datagram may get lost */
-        send_beats(watchdog);
+        watchdog_send_beats(watchdog);
 }
 
 /* No MPI call is allowed here, no lock that the main thread may hold, and no wait. mpirun ends what is left
@@ -288,11 +151,11 @@ static void *run(void *argument) {
     struct watchdog *watchdog = argument;
     const double began = timer_seconds();
     watchdog->looked_at = began;
-    forgive(watchdog, began);
+    watchdog_forgive(watchdog, began);
     while (!atomic_load(&watchdog->stop)) {
         const double now = timer_seconds();
         struct signalfd_siginfo signal;
-        look_around(watchdog, now);
+        watchdog_look_around(watchdog, now);
         if (read(watchdog->terminated, &signal, sizeof signal) > 0 && watchdog->term_at == 0)
             watchdog->term_at = now;
         judge(watchdog, now);
@@ -309,7 +172,7 @@ static void wake_up(struct watchdog *watchdog) {
 
 void watchdog_farewell(struct watchdog *watchdog) {
     if (!watchdog || atomic_load(&watchdog->stop)) return; /* or while it is closed */
-    struct heartbeat *own = own_heartbeat(watchdog);
+    struct heartbeat *own = watchdog_own_heartbeat(watchdog);
     const uint64_t beats = atomic_load(&own->beats);
     atomic_store(&own->ending, 1);
     wake_up(watchdog);

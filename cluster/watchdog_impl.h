@@ -1,12 +1,14 @@
 /* cluster/watchdog_impl.h - the inside of a watchdog.
  *
  * Memory:  see each.
- * Threads: peers are made on the main thread; then they are the watchdog thread's.
+ * Threads: peers are made on the main thread; then they are the watchdog thread's, as are rounds and beats.
  * Ranks:   watchdog_peers_create and _destroy are collective. */
 #pragma once
 
 #include <mpi.h>
 #include <netinet/in.h>
+#include <pthread.h>
+#include <signal.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,3 +44,32 @@ struct watchdog_peers {
 
 NODISCARD enum status watchdog_peers_create(struct comm *comm, struct watchdog_peers *peers_out);
 void watchdog_peers_destroy(struct watchdog_peers *peers);
+
+struct watchdog {
+    struct watchdog_peers peers;
+    double timeout;
+    double period;
+    pthread_t thread;
+    sigset_t signals;      /* of the main thread before */
+    int wake;              /* an eventfd: look again, or … */
+    _Atomic bool stop;     /* … end */
+    int terminated;        /* a signalfd: SIGTERM */
+    struct pollfd *polled; /* [2 + size] what the thread sleeps on */
+
+    /* The thread's. */
+    uint64_t sequence; /* of the messages sent */
+    double looked_at;  /* when it last went round */
+    double term_at;    /* when SIGTERM came; 0: it has not */
+    double fault_at;   /* when a fault was first seen; 0: none */
+    bool warned;
+};
+
+struct heartbeat *watchdog_own_heartbeat(const struct watchdog *watchdog);
+
+/* One round: beats, hears the others' and brings what is known of them up to date. */
+void watchdog_look_around(struct watchdog *watchdog, double now);
+
+/* Who was away himself cannot say how long others were silent. */
+void watchdog_forgive(struct watchdog *watchdog, double now);
+
+void watchdog_send_beats(struct watchdog *watchdog);
