@@ -10,6 +10,7 @@
  * Ranks:   local. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -19,7 +20,7 @@ enum phase {
     PHASE_PRODUCT,        /* byte of weights that come from memory */
     PHASE_PRODUCT_CACHED, /* byte of weights that all stay in the cache from step to step */
     PHASE_EXACT,          /* row x canonical block that is rounded to the grid of exact sums */
-    PHASE_HEADS,          /* head: norm, rotation, appending */
+    PHASE_HEADS,          /* head: norm where the model has one, rotation, appending */
     PHASE_GATE,           /* MLP column */
     PHASE_RESIDUAL,       /* element of the hidden state */
     PHASE_ATTEND,         /* token x KV head, all tokens one after the other */
@@ -44,6 +45,7 @@ struct phase_conditions {
     int32_t group; /* query heads of a KV head */
     enum dtype weights;
     enum dtype kv_dtype;
+    bool qk_norm; /* of heads */
 };
 
 struct phase_costs {

@@ -17,8 +17,6 @@ struct simulation_setup {
     struct engine_config engine; /* policy, numerics, all-reduce, types; what concerns a model is unused */
     struct shard_dims dims;      /* dense: no experts */
     int32_t n_layers;
-    int32_t hidden_size;
-    bool qk_norm;
     struct phase_costs costs;
     double speed;   /* hosts are so many times as fast as the one that was measured */
     int64_t depth;  /* tokens in the cache before the first step */

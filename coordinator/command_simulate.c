@@ -47,6 +47,7 @@ static struct phase_conditions conditions_of(const struct config *config, const 
         .group = spec->n_heads / spec->n_kv_heads,
         .weights = config->weights == DTYPE_COUNT ? DTYPE_BF16 : config->weights,
         .kv_dtype = config->kv_type,
+        .qk_norm = spec->qk_norm,
     };
 }
 
@@ -64,6 +65,11 @@ enum status command_bench_costs(const struct config *config,
 
 static enum status check_conditions(const struct config *config, const struct phase_conditions *wanted,
                                     const struct phase_conditions *measured) {
+    if (wanted->qk_norm != measured->qk_norm)
+        return FAIL(STATUS_BAD_INPUT,
+                    "%s was measured %s a norm of each head, and %s has %s: measure again with bench --costs",
+                    config->costs, measured->qk_norm ? "with" : "without", config->model,
+                    wanted->qk_norm ? "one" : "none");
     if (wanted->head_dim == measured->head_dim && wanted->group == measured->group &&
         wanted->weights == measured->weights && wanted->kv_dtype == measured->kv_dtype)
         return STATUS_OK;
@@ -85,8 +91,6 @@ static enum status set_up(const struct config *config, const struct model_spec *
                  .vocab_size = spec->vocab_size,
                  .hidden_size = spec->hidden_size},
         .n_layers = spec->n_layers,
-        .hidden_size = spec->hidden_size,
-        .qk_norm = spec->qk_norm,
         .speed = config->speed,
         .n_steps = config->steps,
         .places = config->places,

@@ -23,10 +23,11 @@ static json_t *json_phases(const struct phase_costs *costs) {
 
 static json_t *json_costs(const struct phase_costs *costs) {
     const struct phase_conditions *conditions = &costs->conditions;
-    return json_pack("{s:i, s:i, s:i, s:s, s:s, s:I, s:o}", "threads", conditions->n_threads, "head_dim",
+    return json_pack("{s:i, s:i, s:i, s:s, s:s, s:b, s:I, s:o}", "threads", conditions->n_threads, "head_dim",
                      conditions->head_dim, "group", conditions->group, "weights",
                      dtype_layout(conditions->weights)->name, "kv", dtype_layout(conditions->kv_dtype)->name,
-                     "cached_bytes", (json_int_t)costs->cached_bytes, "phases", json_phases(costs));
+                     "qk_norm", conditions->qk_norm, "cached_bytes", (json_int_t)costs->cached_bytes,
+                     "phases", json_phases(costs));
 }
 
 enum status cost_file_write(const char *path, const struct phase_costs *costs) {
@@ -50,12 +51,14 @@ static enum status read_conditions(const char *path, json_t *json, struct phase_
     struct phase_conditions *conditions = &costs->conditions;
     const char *weights, *kv;
     json_int_t cached;
+    int qk_norm;
     json_error_t error;
-    if (json_unpack_ex(json, &error, 0, "{s:i, s:i, s:i, s:s, s:s, s:I}", "threads", &conditions->n_threads,
-                       "head_dim", &conditions->head_dim, "group", &conditions->group, "weights", &weights,
-                       "kv", &kv, "cached_bytes", &cached) != 0)
+    if (json_unpack_ex(json, &error, 0, "{s:i, s:i, s:i, s:s, s:s, s:b, s:I}", "threads",
+                       &conditions->n_threads, "head_dim", &conditions->head_dim, "group", &conditions->group,
+                       "weights", &weights, "kv", &kv, "qk_norm", &qk_norm, "cached_bytes", &cached) != 0)
         return FAIL(STATUS_BAD_INPUT, "%s: %s", path, error.text);
     costs->cached_bytes = cached;
+    conditions->qk_norm = qk_norm;
     TRY(find_dtype(path, weights, &conditions->weights));
     return find_dtype(path, kv, &conditions->kv_dtype);
 }

@@ -99,7 +99,7 @@ static void finish_heads(void *memory, int64_t n) {
     const int64_t head_dim = rig->conditions->head_dim;
     for (int64_t head = 0; head < n; head++) {
         float *x = rig->y + head * head_dim;
-        rig->kernels->rms_norm(x, rig->factors, 1e-6f, head_dim, x);
+        if (rig->conditions->qk_norm) rig->kernels->rms_norm(x, rig->factors, 1e-6f, head_dim, x);
         rig->kernels->rope(x, rig->factors, head_dim);
         rig->kernels->store(x, head_dim, rig->conditions->kv_dtype, rig->sums);
     }

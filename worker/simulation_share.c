@@ -10,7 +10,7 @@ struct simulation_share simulation_share(const struct simulation_setup *setup, c
                                          int rank) {
     const struct shard_dims *dims = &map->dims;
     const enum dtype dtype = setup->costs.conditions.weights;
-    const int64_t hidden = setup->hidden_size, head_dim = dims->head_dim;
+    const int64_t hidden = dims->hidden_size, head_dim = dims->head_dim;
     const struct shard_range heads = shard_map_heads(map, rank), kv_heads = shard_map_kv_heads(map, rank);
     const struct shard_range mlp = shard_map_mlp(map, rank), vocab = shard_map_vocab(map, rank);
     const struct shard_range output = shard_map_output_rows(map, rank),

@@ -19,7 +19,8 @@ static void write_text(const char *path, const char *text) {
 }
 
 static void test_round_trip(void **state) {
-    struct phase_costs costs = {.conditions = {2, 128, 4, DTYPE_Q8_0, DTYPE_F16}, .cached_bytes = 1 << 24},
+    struct phase_costs costs = {.conditions = {2, 128, 4, DTYPE_Q8_0, DTYPE_F16, true},
+                                .cached_bytes = 1 << 24},
                        again;
     char path[] = "/tmp/caucus-costs-XXXXXX";
     (void)state;
@@ -30,7 +31,10 @@ static void test_round_trip(void **state) {
         costs.phases[i].call_seconds /= 64;
     assert_int_equal(cost_file_write(path, &costs), STATUS_OK);
     assert_int_equal(cost_file_read(path, &again), STATUS_OK);
-    assert_memory_equal(&again.conditions, &costs.conditions, sizeof costs.conditions);
+    assert_true(again.conditions.n_threads == 2 && again.conditions.head_dim == 128 &&
+                again.conditions.group == 4);
+    assert_true(again.conditions.weights == DTYPE_Q8_0 && again.conditions.kv_dtype == DTYPE_F16);
+    assert_true(again.conditions.qk_norm);
     assert_int_equal(again.cached_bytes, costs.cached_bytes);
     for (int i = 0; i < PHASES; i++) { /* four digits are written */
         assert_true(again.phases[i].call_seconds > costs.phases[i].call_seconds * 0.999);
@@ -47,10 +51,10 @@ static void test_refusals(void **state) {
         "[]",
         "{}",
         "{\"threads\": 1, \"threads\": 2}",
-        "{\"threads\": 1, \"head_dim\": 8, \"group\": 2, \"weights\": \"q9\", \"kv\": \"f16\", \"cached_bytes\": 1}",
-        "{\"threads\": 1, \"head_dim\": 8, \"group\": 2, \"weights\": \"q8_0\", \"kv\": \"f16\", "
+        "{\"threads\": 1, \"head_dim\": 8, \"group\": 2, \"weights\": \"q9\", \"kv\": \"f16\", \"qk_norm\": true, \"cached_bytes\": 1}",
+        "{\"threads\": 1, \"head_dim\": 8, \"group\": 2, \"weights\": \"q8_0\", \"kv\": \"f16\", \"qk_norm\": true, "
         "\"cached_bytes\": 1, \"phases\": {\"norm\": {\"call_seconds\": -1.0, \"unit_seconds\": 0.0}}}",
-        "{\"threads\": 1, \"head_dim\": 8, \"group\": 2, \"weights\": \"q8_0\", \"kv\": \"f16\", "
+        "{\"threads\": 1, \"head_dim\": 8, \"group\": 2, \"weights\": \"q8_0\", \"kv\": \"f16\", \"qk_norm\": true, "
         "\"cached_bytes\": 1, \"phases\": {\"norm\": {\"call_seconds\": 0.0}}}",
     };
     char path[] = "/tmp/caucus-costs-XXXXXX";
