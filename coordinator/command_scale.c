@@ -22,15 +22,24 @@ static enum status check_depths(const struct config *config) {
     return STATUS_OK;
 }
 
+static enum status check_ranks(const struct config *config) {
+    for (size_t i = 0; i < config->n_rank_counts; i++) {
+        const long long n = config->rank_counts[i];
+        for (size_t j = 0; j < i; j++)
+            if (config->rank_counts[j] == n) return FAIL(STATUS_BAD_INPUT, "--np has %lld twice", n);
+        if (config->shares.n > 0 && config->shares.n != n)
+            return FAIL(STATUS_BAD_INPUT, "--shares has %d numbers, but --np %lld ranks: give it auto",
+                        config->shares.n, n);
+    }
+    return STATUS_OK;
+}
+
 static enum status check(const struct config *config) {
     if (launcher_present())
         return FAIL(STATUS_BAD_INPUT, "scale starts its ranks itself: run it without mpirun; how it starts "
                                       "them is said by --launcher");
     TRY(check_depths(config));
-    for (size_t i = 0; i < config->n_rank_counts; i++)
-        if (config->shares.n > 0 && config->rank_counts[i] != config->shares.n)
-            return FAIL(STATUS_BAD_INPUT, "--shares has %d numbers, but --np %lld ranks: give it auto",
-                        config->shares.n, (long long)config->rank_counts[i]);
+    TRY(check_ranks(config));
     TRY(bench_plan_check(config));
     return config->plot ? figure_check(config->plot) : STATUS_OK;
 }

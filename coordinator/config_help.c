@@ -131,9 +131,11 @@ static const struct command_text texts[] = {
          .usage = "-m MODEL --np P,Q,... [OPTION]...",
          .about =
              "Runs bench on several numbers of ranks, by turns, -r rounds of all of them, and shows the median\n"
-             "rate, the speed-up and efficiency over the fewest ranks, and what a token's time is spent on. It\n"
-             "starts the ranks itself: run it without mpirun. Threads are those of each rank: name them with\n"
-             "-t, else fewer ranks of a host get more cores each, and no speed-up is to be seen.",
+             "rate, and what a token's time is spent on. Speed-up is the rate over that of the fewest ranks, and\n"
+             "efficiency what it is of the ranks' number over theirs; with --weak, where each rank has a depth\n"
+             "of its own, efficiency is the rate over that of the fewest ranks. It starts the ranks itself: run\n"
+             "it without mpirun. Threads are those of each rank: name them with -t, else fewer ranks of a host\n"
+             "get more cores each, and no speed-up is to be seen.",
          .examples =
              "  caucus scale -m models/lemma --np 1,2 -t 1 -p 0 -n 64 -d 0,4096 --policy full,lessismore\n"
              "  caucus scale -m Qwen3-8B --np 1-16*2 --launcher \"mpirun --hostfile hosts --map-by node\" \\\n"

@@ -117,16 +117,22 @@ static int by_ranks(const void *left, const void *right) {
     return (a->n_ranks > b->n_ranks) - (a->n_ranks < b->n_ranks);
 }
 
+/* Of two rounds neither is the middle one. */
+static double middle_of(double *values, int32_t n) {
+    const double upper = median_of(values, n);
+    return n % 2 ? upper : (values[n / 2 - 1] + upper) / 2;
+}
+
 /* rows [n] of one case. In a weak study each rank has as much to do as before, so that the same rate is a
  * perfect one. */
 static void compare(bool weak, struct scale_row *rows, size_t n) {
     qsort(rows, n, sizeof *rows, by_ranks);
     for (size_t i = 0; i < n; i++)
-        rows[i].rate = median_of(rows[i].rates, rows[i].n_rates);
+        rows[i].rate = middle_of(rows[i].rates, rows[i].n_rates);
     for (size_t i = 0; i < n; i++) {
-        const double ratio = rows[i].rate / rows[0].rate;
-        rows[i].speed_up = ratio * (weak ? rows[i].n_ranks : rows[0].n_ranks);
-        rows[i].efficiency = rows[i].speed_up / rows[i].n_ranks;
+        const double more_ranks = (double)rows[i].n_ranks / rows[0].n_ranks;
+        rows[i].speed_up = rows[i].rate / rows[0].rate * (weak ? more_ranks : 1);
+        rows[i].efficiency = rows[i].speed_up / more_ranks;
     }
 }
 

@@ -32,8 +32,8 @@ struct scale_row {
     double compute_ms, sync_ms, select_ms, sample_ms;
 
     double rate;       /* the median */
-    double speed_up;   /* over the fewest ranks that were measured, as if those scaled perfectly from one */
-    double efficiency; /* speed_up / n_ranks */
+    double speed_up;   /* over the fewest ranks that were measured; weak: of as much more to do */
+    double efficiency; /* speed_up over how many times as many ranks there are */
 };
 
 struct scale_study {

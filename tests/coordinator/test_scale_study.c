@@ -36,9 +36,9 @@ static void takes_medians_of_rounds_and_compares_them_with_the_fewest_ranks(void
     assert_int_equal(study.n, 3);
     assert_int_equal(study.rows[0].n_ranks, 2);
     assert_int_equal(study.rows[0].n_threads, 2);
-    assert_true(study.rows[0].rate == 20 && study.rows[0].speed_up == 2 && study.rows[0].efficiency == 1);
+    assert_true(study.rows[0].rate == 20 && study.rows[0].speed_up == 1 && study.rows[0].efficiency == 1);
     assert_int_equal(study.rows[1].n_ranks, 4);
-    assert_true(study.rows[1].rate == 36 && study.rows[1].speed_up == 3.6 && study.rows[1].efficiency == 0.9);
+    assert_true(study.rows[1].rate == 36 && study.rows[1].speed_up == 1.8 && study.rows[1].efficiency == 0.9);
     assert_true(study.rows[1].sync_ms == 1);
     assert_int_equal(study.rows[2].what.test.n_depth, 512);
     assert_int_equal(study.rows[2].n_rates, 3);
