@@ -37,7 +37,7 @@ ends 0 1 "" "(sh -c \"trap 'echo told >$scratch/told; exit' TERM; echo >$scratch
 [ -e "$scratch/told" ] || fail "a late orphan got no SIGTERM"
 
 # Who starts it may have ignored the end of children.
-(trap '' CHLD; exec timeout -s KILL 20 "$program" supervise -- true) || fail "SIGCHLD ignored: exit status $?"
+timeout -s KILL 20 env --ignore-signal=CHLD "$program" supervise -- true || fail "SIGCHLD ignored: exit status $?"
 
 # Signals are passed on, and end the supervision.
 "$program" supervise -- sh -c "echo run >>$scratch/passed; trap 'exit 5' TERM; sleep 1000.25 & wait" &
