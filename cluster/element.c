@@ -10,38 +10,24 @@ enum { VECTOR_BYTES = 64 };
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__,
                "messages have the bytes of little-endian machines");
 
-static void combine_i64(const void *const *parts, int n_parts, size_t first, size_t n, void *out) {
-    int64_t sums[ELEMENT_BLOCK];
-    memcpy(sums, (const int64_t *)parts[0] + first, n * sizeof *sums);
-    for (int part = 1; part < n_parts; part++) {
-        const int64_t *values = (const int64_t *)parts[part] + first;
-        for (size_t i = 0; i < n; i++)
-            sums[i] += values[i];
+/* All parts of a block, in their order. COMBINED says what becomes of `sum` when `value` is added to it. */
+#define DEFINE_COMBINE(NAME, TYPE, COMBINED)                                                                 \
+    static void NAME(const void *const *parts, int n_parts, size_t first, size_t n, void *out) {             \
+        TYPE sums[ELEMENT_BLOCK];                                                                            \
+        memcpy(sums, (const TYPE *)parts[0] + first, n * sizeof *sums);                                      \
+        for (int part = 1; part < n_parts; part++) {                                                         \
+            const TYPE *values = (const TYPE *)parts[part] + first;                                          \
+            for (size_t i = 0; i < n; i++) {                                                                 \
+                const TYPE sum = sums[i], value = values[i];                                                 \
+                sums[i] = COMBINED;                                                                          \
+            }                                                                                                \
+        }                                                                                                    \
+        memcpy(out, sums, n * sizeof *sums);                                                                 \
     }
-    memcpy(out, sums, n * sizeof *sums);
-}
 
-static void combine_f32(const void *const *parts, int n_parts, size_t first, size_t n, void *out) {
-    float sums[ELEMENT_BLOCK];
-    memcpy(sums, (const float *)parts[0] + first, n * sizeof *sums);
-    for (int part = 1; part < n_parts; part++) {
-        const float *values = (const float *)parts[part] + first;
-        for (size_t i = 0; i < n; i++)
-            sums[i] += values[i];
-    }
-    memcpy(out, sums, n * sizeof *sums);
-}
-
-static void combine_minimum(const void *const *parts, int n_parts, size_t first, size_t n, void *out) {
-    uint32_t minima[ELEMENT_BLOCK];
-    memcpy(minima, (const uint32_t *)parts[0] + first, n * sizeof *minima);
-    for (int part = 1; part < n_parts; part++) {
-        const uint32_t *values = (const uint32_t *)parts[part] + first;
-        for (size_t i = 0; i < n; i++)
-            minima[i] = values[i] < minima[i] ? values[i] : minima[i];
-    }
-    memcpy(out, minima, n * sizeof *minima);
-}
+DEFINE_COMBINE(combine_i64, int64_t, sum + value)
+DEFINE_COMBINE(combine_f32, float, sum + value)
+DEFINE_COMBINE(combine_minimum, uint32_t, value < sum ? value : sum)
 
 static size_t pack_i64(const void *values, size_t n, void *message) {
     memcpy(message, values, n * sizeof(int64_t));
