@@ -77,6 +77,10 @@ struct worker {
     struct probe *probe; /* NULL: nothing is probed */
 };
 
+/* Takes what a step needs, from the parts' buffers to activations, once shard, cache and policy are there: in
+ * one arena, sealed, so that no step allocates. n_threads: OpenMP's of this rank. Local. */
+NODISCARD enum status step_memory_create(struct worker *worker, int32_t n_threads);
+
 /* Executes a compute plan on this rank: collective with the other ranks' execution of the same plan. */
 NODISCARD enum status step_execute(struct worker *worker, const struct step_plan *plan);
 
