@@ -18,6 +18,7 @@ struct messages {
     const struct comm *comm;
     MPI_Comm leaders;
     int n, capacity;
+    int n_arrived;         /* the first so many were seen to be there, but not yet all */
     MPI_Request *requests; /* [capacity] */
     MPI_Status *statuses;  /* likewise, once they have arrived */
 };

@@ -36,6 +36,17 @@ for n in 2 4 7; do
     cmp "$scratch/alone" "$scratch/out" || fail "$n simulated ranks write something else than one process"
 done
 
+# A prompt that is long enough for sums to be looked after while they travel: narrow integers, whose width is known by
+# how long a message is.
+printf 'Anna has three red apples and Ben has twice as many. They buy five more and give two to Clara. %.0s' 1 2 3 \
+    >"$scratch/problem"
+problem=(run -m "$root/models/lemma" -f "$scratch/problem" -n 12 --temperature 0 -t 1)
+"$program" "${problem[@]}" >"$scratch/alone" 2>/dev/null
+for n in 3 6; do
+    ranks "$n" "${problem[@]}" --allreduce doubling >"$scratch/out"
+    cmp "$scratch/alone" "$scratch/out" || fail "$n simulated ranks that add by messages write something else"
+done
+
 # The collectives of one decode step, as rank 1 makes them. How many words an agreement has, how many scores a group and
 # how many candidates rank 0 gets depend on what else is asked; everything else must be the same.
 collectives() { # collectives NAME
