@@ -1,5 +1,6 @@
 /* caucus plan: who would own what, and does it fit? */
 #include <stdio.h>
+#include <string.h>
 #include <sys/sysinfo.h>
 
 #include "coordinator/commands.h"
@@ -133,9 +134,15 @@ static enum status show(const struct config *config, const struct model_file *mo
     return status == STATUS_OK ? check_fit(&need) : status;
 }
 
+/* A cluster can be planned before anything is downloaded: a config.json is enough. */
+static bool is_shape(const char *path) {
+    const size_t length = strlen(path);
+    return length > 5 && strcmp(path + length - 5, ".json") == 0;
+}
+
 enum status command_plan(const struct config *config, int n_ranks) {
     struct model_file *model = NULL;
-    TRY(model_file_open(config->model, &model));
+    TRY((is_shape(config->model) ? model_file_open_shape : model_file_open)(config->model, &model));
     const enum status status = show(config, model, config->ranks ? config->ranks : n_ranks);
     model_file_close(model);
     return status;

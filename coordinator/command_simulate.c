@@ -3,15 +3,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/bytes.h"
 #include "base/file.h"
 #include "coordinator/bench_plan.h"
 #include "coordinator/commands.h"
 #include "coordinator/cost_file.h"
 #include "coordinator/table.h"
 #include "modelfile/hf_config.h"
-
-enum { CONFIG_BYTES_MOST = 1 << 20 };
 
 /* One line of the answer. */
 struct row {
@@ -24,16 +21,7 @@ struct row {
 
 /* --model: a config.json, or the folder that it is in. */
 static enum status read_shape(const char *path, struct model_spec *spec_out) {
-    char inside[FILE_PATH_MAX];
-    if (file_is_directory(path)) {
-        TRY(file_join(path, "config.json", inside));
-        path = inside;
-    }
-    struct bytes text = {0};
-    TRY(file_read_all(path, CONFIG_BYTES_MOST, &text));
-    const enum status status = hf_config_parse(text.data, text.size, path, spec_out);
-    bytes_free(&text);
-    TRY(status);
+    TRY(hf_config_read(path, spec_out));
     if (spec_out->n_experts > 0)
         return FAIL(STATUS_BAD_INPUT, "%s: costs of experts are not measured; name a dense model", path);
     return STATUS_OK;

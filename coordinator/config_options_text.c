@@ -5,7 +5,8 @@
 
 static const struct option model_options[] = {
     {"model", .letter = 'm', .kind = OPTION_PATH, FIELD(model), .min = 1, .max = ENGINE_PATH_MAX - 1,
-     .metavar = "PATH", .doc = "Hugging Face folder or .gguf file", .commands = ALL},
+     .metavar = "PATH",
+     .doc = "Hugging Face folder or .gguf file; to plan or simulate, a config.json will do", .commands = ALL},
     {"tensors", .kind = OPTION_FLAG, FIELD(show_tensors), .doc = "list every tensor: type, shape, bytes",
      .commands = INSPECT},
     {"ranks", .letter = 'n', .kind = OPTION_INT32, FIELD(ranks), .initial = "0",

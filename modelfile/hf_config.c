@@ -2,6 +2,8 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
+#include "base/file.h"
 #include "modelfile/hf_config_impl.h"
 #include "modelfile/model_spec_impl.h"
 
@@ -116,6 +118,20 @@ enum status hf_config_parse(const char *text, size_t size, const char *path, str
     const enum status status = read_config(&config, &spec);
     fields_free(&config);
     if (status == STATUS_OK) *spec_out = spec;
+    return status;
+}
+
+enum status hf_config_read(const char *path, struct model_spec *spec_out) {
+    enum { MOST_BYTES = 16 << 20 };
+    char inside[FILE_PATH_MAX];
+    if (file_is_directory(path)) {
+        TRY(file_join(path, "config.json", inside));
+        path = inside;
+    }
+    struct bytes text;
+    TRY(file_read_all(path, MOST_BYTES, &text));
+    const enum status status = hf_config_parse(text.data, text.size, path, spec_out);
+    bytes_free(&text);
     return status;
 }
 

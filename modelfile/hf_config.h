@@ -18,6 +18,9 @@
 NODISCARD enum status hf_config_parse(const char *text, size_t size, const char *path,
                                       struct model_spec *spec_out);
 
+/* config.json itself, or the folder that it is in. */
+NODISCARD enum status hf_config_read(const char *path, struct model_spec *spec_out);
+
 /* Adds what generation_config.json says (end-of-sequence ids, sampling defaults) to a parsed spec. */
 NODISCARD enum status hf_generation_parse(const char *text, size_t size, const char *path,
                                           struct model_spec *spec);

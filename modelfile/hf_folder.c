@@ -10,16 +10,6 @@
 static const size_t MAX_CONFIG_BYTES = 16 << 20;
 static const size_t MAX_INDEX_BYTES = 100 << 20;
 
-static enum status load_config(struct model_file *model) {
-    char path[FILE_PATH_MAX];
-    struct bytes text;
-    TRY(file_join(model->path, "config.json", path));
-    TRY(file_read_all(path, MAX_CONFIG_BYTES, &text));
-    const enum status status = hf_config_parse(text.data, text.size, path, &model->spec);
-    bytes_free(&text);
-    return status;
-}
-
 static enum status load_generation_config(struct model_file *model) {
     char path[FILE_PATH_MAX];
     struct bytes text;
@@ -71,7 +61,7 @@ static enum status load_file(struct model_file *model, const char *name, struct 
 }
 
 enum status hf_folder_load(struct model_file *model) {
-    TRY(load_config(model));
+    TRY(hf_config_read(model->path, &model->spec));
     TRY(load_generation_config(model));
     const char **names;
     size_t n_files;

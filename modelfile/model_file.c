@@ -6,6 +6,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "modelfile/hf_config.h"
 #include "modelfile/model_file_impl.h"
 #include "modelfile/model_spec_impl.h"
 
@@ -76,18 +77,35 @@ static enum status load(struct model_file *model) {
     return STATUS_OK;
 }
 
-enum status model_file_open(const char *path, struct model_file **model_out) {
+static enum status load_shape(struct model_file *model) {
+    TRY(hf_config_read(model->path, &model->spec));
+    TRY(tensor_table_imagine(&model->spec, model->arena, &model->table));
+    name_model(model);
+    model->fingerprint = model_fingerprint(model);
+    return STATUS_OK;
+}
+
+static enum status open_with(enum status (*load_it)(struct model_file *model), const char *path,
+                             struct model_file **model_out) {
     struct model_file *model = calloc(1, sizeof *model);
     if (!model) return FAIL(STATUS_NO_MEMORY, "out of memory for the model %s", path);
     enum status status;
     TRY_GOTO(arena_create("the model's tables", &model->arena), close_model);
     TRY_GOTO(model_file_copy_text(model, path, strlen(path), &model->path), close_model);
-    TRY_GOTO(load(model), close_model);
+    TRY_GOTO(load_it(model), close_model);
     *model_out = model;
     return STATUS_OK;
 close_model:
     model_file_close(model);
     return status;
+}
+
+enum status model_file_open(const char *path, struct model_file **model_out) {
+    return open_with(load, path, model_out);
+}
+
+enum status model_file_open_shape(const char *path, struct model_file **model_out) {
+    return open_with(load_shape, path, model_out);
 }
 
 void model_file_close(struct model_file *model) {

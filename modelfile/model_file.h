@@ -62,6 +62,10 @@ struct model_file;
 
 /* `path`: a folder or a .gguf file. Everything wrong with it is one sentence naming file and field. */
 NODISCARD enum status model_file_open(const char *path, struct model_file **model_out);
+
+/* A model that one does not have: `path` is a config.json, or the folder that it is in. All its tensors are
+ * bf16, and none can be read. */
+NODISCARD enum status model_file_open_shape(const char *path, struct model_file **model_out);
 void model_file_close(struct model_file *model); /* NULL is allowed */
 
 const struct model_spec *model_file_spec(const struct model_file *model);

@@ -344,6 +344,13 @@ static size_t lay_out(const struct model_spec *spec, struct tensor_table *table)
     return count;
 }
 
+/* The output matrix of a model that has none of its own. */
+static void tie_output(const struct model_spec *spec, struct tensor_table *table) {
+    if (!spec->tied_embeddings) return;
+    table->first[TENSOR_OUTPUT] = table->first[TENSOR_TOKEN_EMBEDDING];
+    table->n_layers[TENSOR_OUTPUT] = table->n_experts[TENSOR_OUTPUT] = 1;
+}
+
 enum status tensor_table_build(const struct tensor_source *source, const struct model_spec *spec,
                                struct arena *arena, struct tensor_table *table_out) {
     const struct builder builder = {source, spec};
@@ -353,10 +360,25 @@ enum status tensor_table_build(const struct tensor_source *source, const struct 
         TRY(refuse_surplus(&builder, &roles[i], table.n_layers[i]));
         TRY(resolve_role(&builder, (enum tensor_role)i, &table));
     }
-    if (spec->tied_embeddings) {
-        table.first[TENSOR_OUTPUT] = table.first[TENSOR_TOKEN_EMBEDDING];
-        table.n_layers[TENSOR_OUTPUT] = table.n_experts[TENSOR_OUTPUT] = 1;
+    tie_output(spec, &table);
+    *table_out = table;
+    return STATUS_OK;
+}
+
+enum status tensor_table_imagine(const struct model_spec *spec, struct arena *arena,
+                                 struct tensor_table *table_out) {
+    struct tensor_table table = {0};
+    TRY(ARENA_TAKE(arena, lay_out(spec, &table), &table.refs));
+    for (int i = 0; i < TENSOR_ROLE_COUNT; i++) {
+        const struct tensor_ref imagined = {.name = roles[i].hf,
+                                            .dtype = DTYPE_BF16,
+                                            .rows = extent_of(spec, roles[i].rows),
+                                            .cols = extent_of(spec, roles[i].cols)};
+        const size_t n = (size_t)table.n_layers[i] * (size_t)table.n_experts[i];
+        for (size_t j = 0; j < n; j++)
+            table.refs[table.first[i] + j] = imagined;
     }
+    tie_output(spec, &table);
     *table_out = table;
     return STATUS_OK;
 }

@@ -35,6 +35,10 @@ struct tensor_table {
 NODISCARD enum status tensor_table_build(const struct tensor_source *source, const struct model_spec *spec,
                                          struct arena *arena, struct tensor_table *table_out);
 
+/* Of a model that has no files: what the spec calls for, all in bf16, under the names of safetensors. */
+NODISCARD enum status tensor_table_imagine(const struct model_spec *spec, struct arena *arena,
+                                           struct tensor_table *table_out);
+
 /* NULL where the model has no such tensor. */
 const struct tensor_ref *tensor_table_find(const struct tensor_table *table, enum tensor_role role, int layer,
                                            int expert);

@@ -16,6 +16,13 @@ output=$(mpirun -q -n 3 "$program" plan -m $model | hide_host)
 # More ranks than KV heads share them.
 shows plan_6.txt plan -m $model -n 6
 
+# Before anything is downloaded: a config.json plans as the model does.
+"$program" plan -m models/lemma -n 6 | tail -n +2 >"$scratch/model"
+"$program" plan -m models/lemma/config.json -n 6 | tail -n +2 >"$scratch/shape"
+cmp "$scratch/model" "$scratch/shape" || fail "a config.json plans otherwise than its model"
+refuses "cannot open nowhere.json: No such file or directory" plan -m nowhere.json
+refuses "models/lemma/tokenizer.json: model_type is missing" plan -m models/lemma/tokenizer.json
+
 # 640 bytes a token on 4 heads: 64 sequences of 2^30 tokens are 40 TiB. The table is shown all the same.
 status=0
 "$program" plan -m $model -c 1073741824 --parallel 64 >"$scratch/out" 2>"$scratch/err" || status=$?
