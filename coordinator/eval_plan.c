@@ -1,15 +1,13 @@
 #include "coordinator/eval_plan.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysinfo.h>
 
 #include "base/file.h"
 #include "base/numbers.h"
+#include "coordinator/answer_settings.h"
 #include "coordinator/bench_plan.h"
-#include "coordinator/config_impl.h"
-#include "coordinator/eval_settings.h"
 #include "coordinator/memory_plan.h"
 
 enum { PARALLEL_MOST = 16 };
@@ -46,98 +44,11 @@ static struct bench_engine other_at(const struct config *config, int32_t index) 
     }
 }
 
-/* "name=value" where the value is not the default. */
-static enum status print_option(const struct option *option, const struct config *config,
-                                const struct config *defaults, struct bytes *text) {
-    struct bytes value = {0}, initial = {0};
-    enum status status = option_value_print(option, config, &value);
-    if (status == STATUS_OK) status = option_value_print(option, defaults, &initial);
-    const bool differs =
-        value.size != initial.size || (value.size > 0 && strcmp(value.data, initial.data) != 0);
-    if (status == STATUS_OK && differs)
-        status = bytes_printf(text, "%s%s=%s", text->size > 0 ? " " : "", option->name,
-                              value.size > 0 ? value.data : "");
-    bytes_free(&value);
-    bytes_free(&initial);
-    return status;
-}
-
-/* Does the policy look at the option? Said here, too, as kvshard is not seen from here; what is not listed is
- * for all, and for one that is missing nothing but a name is longer. */
-static bool looks_at(const char *policy, const char *option) {
-    static const struct {
-        const char *option;
-        const char *policies[4];
-    } limited[] = {
-        {"recent-ratio", {"lessismore"}},
-        {"sinks", {"lessismore", "streaming"}},
-        {"select-layers", {"lessismore", "tidal", "delta"}},
-    };
-    if (is_full(policy)) return false; /* which the others are held to */
-    for (size_t i = 0; i < sizeof limited / sizeof *limited; i++) {
-        if (strcmp(limited[i].option, option) != 0) continue;
-        for (int j = 0; limited[i].policies[j]; j++)
-            if (strcmp(limited[i].policies[j], policy) == 0) return true;
-        return false;
-    }
-    return true;
-}
-
-/* Of "name=value,policy.name=value", what counts for the policy; own [ENGINE_OPTIONS_MAX]. */
-static void own_options(const char *text, const char *policy, char *own) {
-    size_t size = 0;
-    for (size_t n; *text; text += n + (text[n] == ',')) {
-        n = strcspn(text, ",");
-        const size_t owner = strcspn(text, ".=,");
-        const bool is_other =
-            text[owner] == '.' && (owner != strlen(policy) || memcmp(text, policy, owner) != 0);
-        if (is_other || size + n + 2 > ENGINE_OPTIONS_MAX) continue;
-        if (size > 0) own[size++] = ',';
-        memcpy(own + size, text, n);
-        size += n;
-    }
-    own[size] = '\0';
-}
-
-static enum status print_options(const struct config *config, const char *policy, struct bytes *text) {
-    static const char *const names[] = {"emulate",     "recent-ratio",  "sinks",         "select-layers",
-                                        "dense-below", "correct-every", "policy-options"};
-    char own[ENGINE_OPTIONS_MAX];
-    struct config of_policy = *config, defaults = {0};
-    own_options(config->policy_options, policy, own);
-    of_policy.policy_options = own;
-    struct options *options;
-    TRY(options_create(&config_table, &defaults, &options));
-    enum status status = bytes_append_text(text, "");
-    for (size_t i = 0; i < sizeof names / sizeof *names && status == STATUS_OK; i++)
-        if (looks_at(policy, names[i]))
-            status = print_option(options_find(options, names[i]).option, &of_policy, &defaults, text);
-    options_destroy(options);
-    return status;
-}
-
-static enum status describe_options(const struct config *config, struct eval_method *method) {
-    struct bytes options = {0};
-    enum status status = print_options(config, method->policy, &options);
-    if (status == STATUS_OK && options.size >= sizeof method->options)
-        status = FAIL(STATUS_BAD_INPUT, "the policies' options have more than %zu bytes",
-                      sizeof method->options - 1);
-    if (status == STATUS_OK) memcpy(method->options, options.data, options.size + 1);
-    bytes_free(&options);
-    return status;
-}
-
 enum status eval_plan_method(const struct config *config, int32_t index, struct eval_method *method_out) {
-    struct eval_method method = {.policy = "full"};
     const int32_t other = index - has_full(config);
-    if (other >= 0) {
-        const struct bench_engine choice = other_at(config, other);
-        memcpy(method.policy, choice.policy, sizeof method.policy);
-        method.budget = bench_plan_has_budget(choice.policy) ? choice.budget : 0;
-    }
-    TRY(describe_options(config, &method));
-    *method_out = method;
-    return STATUS_OK;
+    if (other < 0) return eval_method_create(config, "full", 0, method_out);
+    const struct bench_engine choice = other_at(config, other);
+    return eval_method_create(config, choice.policy, choice.budget, method_out);
 }
 
 /* ---- samples ---- */
@@ -186,7 +97,7 @@ enum status eval_plan_todo(const struct config *config, const struct eval_method
 
 static enum status read_input(const struct config *config, struct eval_input *input) {
     TRY(eval_problems_read(config->problems, config->limit, &input->problems));
-    TRY(eval_settings_create(config, &input->settings));
+    TRY(answer_settings_create(config, &input->settings));
     TRY(eval_results_read(config->results, &input->results));
     TRY(eval_results_check(&input->results, config->results, input->settings));
     return eval_results_check_probe(&input->results, config);
@@ -249,7 +160,7 @@ enum status eval_plan_parallel(const struct config *config, int32_t *n_out) {
     TRY(model_file_open(config->model, &model));
     const int64_t model_context = model_file_spec(model)->context_length;
     const enum status status =
-        memory_plan_create(model, 1, &(struct shares){0}, config->weights, config->kv_type, &plan);
+        memory_plan_create(model, 1, &(struct shares){0}, false, config->weights, config->kv_type, &plan);
     model_file_close(model);
     TRY(status);
     const int64_t context = config->context > 0 ? config->context : model_context;

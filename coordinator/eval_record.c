@@ -6,21 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/utf8.h"
 #include "coordinator/json_build.h"
+#include "coordinator/line_file.h"
 
 enum { MAX_LAYERS = 65536 };
 
 static const int64_t MAX_COUNT = INT64_C(1) << 53; /* what a double holds too */
 static const double MAX_NUMBER = 1e300;
-
-bool eval_method_equals(const struct eval_method *a, const struct eval_method *b) {
-    return a->budget == b->budget && strcmp(a->policy, b->policy) == 0 && strcmp(a->options, b->options) == 0;
-}
-
-bool eval_method_is_full(const struct eval_method *method) {
-    return strcmp(method->policy, "full") == 0 && *method->options == '\0';
-}
 
 /* ---- printing ---- */
 
@@ -249,13 +241,8 @@ static enum status read_record(const struct source *source, struct eval_record *
 
 enum status eval_record_parse(const char *text, size_t size, const char *name,
                               struct eval_record *record_out) {
-    json_error_t error;
-    json_t *object = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (!object) {
-        char shown[JSON_ERROR_TEXT_LENGTH];
-        return FAIL(STATUS_BAD_INPUT, "%s: this is not valid JSON: %s", name,
-                    utf8_printable(error.text, strlen(error.text), sizeof shown, shown));
-    }
+    json_t *object;
+    TRY(line_parse(text, size, name, &object));
     struct eval_record record = {0};
     const enum status status = read_record(&(struct source){object, name}, &record);
     json_decref(object);

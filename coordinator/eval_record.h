@@ -12,17 +12,7 @@
 
 #include "base/bytes.h"
 #include "base/status.h"
-#include "cluster/engine.h"
-
-/* How an engine reads its cache: what its results are grouped by. */
-struct eval_method {
-    char policy[ENGINE_NAME_MAX];
-    int32_t budget;                   /* 0: has none */
-    char options[ENGINE_OPTIONS_MAX]; /* of the policies, where not as by default: "sinks=8 dense-below=64" */
-};
-bool eval_method_equals(const struct eval_method *a, const struct eval_method *b);
-bool eval_method_is_full(
-    const struct eval_method *method); /* plain dense attention: what others are held to */
+#include "coordinator/eval_method.h"
 
 enum { EVAL_POINT_TOKENS = 256 }; /* of context from one point to the next; the first is the prompt's end */
 

@@ -1,9 +1,7 @@
 /* coordinator/eval_results.h - the file that eval writes: a header, then a line for each finished sample.
  *
- * A line is one write(2) at the end of the file, forced to the disk, so a killed program leaves at most one
- * line without its newline behind; it is cut off when the file is opened to go on. The header's settings say
- * what makes samples: a file that was begun with others is refused. Problems, samples, policies and budgets
- * are not among them: a file may get more of them.
+ * Each line is forced to the disk. The header's settings say what makes samples: a file that was begun with
+ * others is refused. Problems, samples, policies and budgets are not among them: a file may get more of them.
  *
  * Memory:  results own their records.
  * Threads: one at a time.
@@ -14,6 +12,9 @@
 
 #include "coordinator/config.h"
 #include "coordinator/eval_record.h"
+#include "coordinator/line_file.h"
+
+extern const struct line_format eval_results_format;
 
 /* What is in a file. */
 struct eval_results {

@@ -5,9 +5,9 @@
 
 #include "base/log.h"
 #include "base/progress.h"
+#include "coordinator/answer_settings.h"
 #include "coordinator/eval_prompts.h"
 #include "coordinator/eval_sample.h"
-#include "coordinator/eval_settings.h"
 
 enum { WORK_PER_SAMPLE = 1000, LABEL_MAX = 128 };
 
@@ -157,7 +157,7 @@ static enum status run_samples(struct eval_job *job) {
 
 static enum status open_writer(struct eval_job *job) {
     json_t *header;
-    TRY(eval_settings_header(job->config, job->input->settings, &header));
+    TRY(answer_settings_header(&eval_results_format, job->config, job->input->settings, &header));
     const enum status status = eval_writer_open(job->config->results, header, &job->writer);
     json_decref(header);
     return status;

@@ -1,4 +1,4 @@
-#include "coordinator/eval_settings.h"
+#include "coordinator/answer_settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -9,7 +9,6 @@
 #include "coordinator/generation_defaults.h"
 #include "coordinator/json_build.h"
 #include "coordinator/model_text.h"
-#include "modelfile/model_file.h"
 
 /* ---- the model ---- */
 
@@ -94,8 +93,8 @@ static json_t *with_engine(json_t *object, const struct config *config, const st
     return with_text(object, "numerics", config->numerics == NUMERICS_FAST ? "fast" : "reproducible");
 }
 
-static enum status describe(const struct config *config, const struct model_file *model,
-                            enum chat_format format, json_t **settings_out) {
+enum status answer_settings_of(const struct config *config, const struct model_file *model,
+                               enum chat_format format, json_t **settings_out) {
     const struct model_spec *spec = model_file_spec(model);
     uint64_t fingerprint;
     TRY(model_fingerprint(model, &fingerprint));
@@ -107,7 +106,7 @@ static enum status describe(const struct config *config, const struct model_file
     return settings ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for the settings");
 }
 
-enum status eval_settings_create(const struct config *config, json_t **settings_out) {
+enum status answer_settings_create(const struct config *config, json_t **settings_out) {
     struct model_file *model = NULL;
     struct tokenizer *tokenizer = NULL;
     enum chat_format format;
@@ -115,19 +114,20 @@ enum status eval_settings_create(const struct config *config, json_t **settings_
     TRY(model_file_open(config->model, &model));
     TRY_GOTO(model_text_open(config->model, &tokenizer), close);
     TRY_GOTO(model_text_chat_format(config, tokenizer, &format), close);
-    status = describe(config, model, format, settings_out);
+    status = answer_settings_of(config, model, format, settings_out);
 close:
     tokenizer_close(tokenizer);
     model_file_close(model);
     return status;
 }
 
-enum status eval_settings_header(const struct config *config, json_t *settings, json_t **header_out) {
-    json_t *header = json_with(json_object(), "caucus_eval", json_integer(1));
+enum status answer_settings_header(const struct line_format *format, const struct config *config,
+                                   json_t *settings, json_t **header_out) {
+    json_t *header = json_with(json_object(), format->key, json_integer(format->version));
     header = json_with(header, "version", json_string(CAUCUS_VERSION));
     header = with_text(header, "model", config->model);
-    header = json_with(header, "problems", texts_json(config->problems));
+    if (config->problems.n > 0) header = json_with(header, "problems", texts_json(config->problems));
     header = json_with(header, "settings", json_incref(settings));
     *header_out = header;
-    return header ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for the results' header");
+    return header ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for a header");
 }
