@@ -36,12 +36,18 @@ struct start {
 /* What rank 0 holds from the first engine to the command's end; the others hold nothing. */
 enum { NO_LOCK = -1 };
 
+static enum status plan(const struct config *config, int n_ranks) {
+    bool leaves_rows;
+    TRY(worker_leaves_rows(config->policy, &leaves_rows));
+    return command_plan(config, n_ranks, leaves_rows);
+}
+
 static enum status dispatch_without_model(const struct config *config, int n_ranks) {
     switch (config->command) {
     case COMMAND_TOKENIZE:
         return command_tokenize(config);
     case COMMAND_PLAN:
-        return command_plan(config, n_ranks);
+        return plan(config, n_ranks);
     case COMMAND_INSPECT:
         return command_inspect(config);
     case COMMAND_TRACE:

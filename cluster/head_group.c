@@ -10,6 +10,7 @@ struct head_group {
     struct comm *comm;
     MPI_Comm members; /* MPI_COMM_NULL: this rank alone */
     int size, member;
+    bool leaves_rows;
     struct shard_range *stripes; /* [size] */
     int *counts, *displacements; /* [size] of a gather */
 };
@@ -34,7 +35,8 @@ enum status head_group_create(struct comm *comm, const struct shard_map *map, st
         *group = (struct head_group){.comm = comm,
                                      .members = MPI_COMM_NULL,
                                      .size = (int)shard_range_size(ranks),
-                                     .member = comm->rank - (int)ranks.begin};
+                                     .member = comm->rank - (int)ranks.begin,
+                                     .leaves_rows = map->leaves_rows};
         status = take_memory(group, map, (int)ranks.begin);
     }
     TRY_GOTO(comm_agree(comm, status), failed);
@@ -68,6 +70,10 @@ int head_group_member(const struct head_group *group) {
 struct shard_range head_group_stripes(const struct head_group *group, int member) {
     CHECK(member >= 0 && member < group->size);
     return group->stripes[member];
+}
+
+bool head_group_leaves_rows(const struct head_group *group) {
+    return group->leaves_rows;
 }
 
 uint32_t head_group_other_stripes(const struct head_group *group) {

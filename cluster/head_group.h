@@ -8,6 +8,7 @@
  *          of which say the same sizes: groups do not wait for each other. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -26,6 +27,9 @@ void head_group_destroy(struct head_group *group); /* NULL is allowed */
 int head_group_size(const struct head_group *group);
 int head_group_member(const struct head_group *group);                             /* this rank's number */
 struct shard_range head_group_stripes(const struct head_group *group, int member); /* that it owns */
+
+/* Does one member hold all rows? Then it follows the policy alone: the others have nothing to attend to. */
+bool head_group_leaves_rows(const struct head_group *group);
 
 uint32_t head_group_other_stripes(const struct head_group *group); /* bit s: another member owns stripe s */
 

@@ -69,6 +69,10 @@ enum status shard_map_set_shares(struct shard_map *map, const struct shares *sha
     return STATUS_OK;
 }
 
+void shard_map_leave_rows(struct shard_map *map) {
+    map->leaves_rows = true;
+}
+
 /* The rank's part of n_blocks that are dealt to `ranks`, each of which gets at least so many. */
 static struct shard_range deal_blocks(const struct shard_map *map, int64_t n_blocks, struct shard_range ranks,
                                       int64_t least, int rank) {
@@ -114,7 +118,9 @@ struct shard_range shard_map_group(const struct shard_map *map, int rank) {
 }
 
 struct shard_range shard_map_stripes(const struct shard_map *map, int rank) {
-    return deal_blocks(map, SHARD_STRIPES, shard_map_group(map, rank), 0, rank);
+    const struct shard_range group = shard_map_group(map, rank);
+    if (map->leaves_rows) return (struct shard_range){rank == group.begin ? 0 : SHARD_STRIPES, SHARD_STRIPES};
+    return deal_blocks(map, SHARD_STRIPES, group, 0, rank);
 }
 
 struct shard_range shard_map_output_rows(const struct shard_map *map, int rank) {

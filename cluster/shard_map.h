@@ -5,13 +5,15 @@
  * by block (docs/numerics.md).
  *
  * Up to as many ranks as KV heads, each rank has whole heads. With more ranks each KV head has a *group* of
- * neighbouring ranks, which deal the head's cached rows by stripes and the rows of its output projection.
+ * neighbouring ranks, which deal the head's cached rows by stripes, or leave them to the group's first rank,
+ * and deal the rows of its output projection.
  *
  * Memory:  plain data.
  * Threads: any.
  * Ranks:   local arithmetic; the same on every rank. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/status.h"
@@ -44,6 +46,7 @@ struct shard_map {
     int64_t expert_block; /* likewise for experts */
     int64_t vocab_block;  /* rows */
     struct shares shares; /* n 0: all ranks alike */
+    bool leaves_rows;     /* of a shared head to the first rank of its group */
 };
 
 /* Dimensions that no model can have: STATUS_BAD_INPUT. */
@@ -53,6 +56,10 @@ NODISCARD enum status shard_map_create(const struct shard_dims *dims, int n_rank
  * share a head deal its stripes and rows so, but each head has as many ranks as before. The same bits come
  * out. Not as many shares as ranks: STATUS_BAD_INPUT. shares->n 0: all alike. */
 NODISCARD enum status shard_map_set_shares(struct shard_map *map, const struct shares *shares);
+
+/* From here on a shared head's cached rows are not dealt: the first rank of its group has them all, as a
+ * policy wants it that looks at all of a head's rows. */
+void shard_map_leave_rows(struct shard_map *map);
 
 struct shard_range shard_map_kv_heads(const struct shard_map *map, int rank);
 struct shard_range shard_map_heads(const struct shard_map *map, int rank); /* the query heads of those */

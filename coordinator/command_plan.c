@@ -121,9 +121,11 @@ static enum status check_fit(const struct host_need *need) {
         mebibytes(need->bytes) / 1024, mebibytes(need->host_bytes) / 1024);
 }
 
-static enum status show(const struct config *config, const struct model_file *model, int n_ranks) {
+static enum status show(const struct config *config, const struct model_file *model, int n_ranks,
+                        bool leaves_rows) {
     struct memory_plan *plan = NULL;
-    TRY(memory_plan_create(model, n_ranks, &config->shares, config->weights, config->kv_type, &plan));
+    TRY(memory_plan_create(model, n_ranks, &config->shares, leaves_rows, config->weights, config->kv_type,
+                           &plan));
     const struct host_need need = host_need(config, model_file_spec(model), plan);
     enum status status = STATUS_OK;
     if (config->json)
@@ -140,10 +142,10 @@ static bool is_shape(const char *path) {
     return length > 5 && strcmp(path + length - 5, ".json") == 0;
 }
 
-enum status command_plan(const struct config *config, int n_ranks) {
+enum status command_plan(const struct config *config, int n_ranks, bool leaves_rows) {
     struct model_file *model = NULL;
     TRY((is_shape(config->model) ? model_file_open_shape : model_file_open)(config->model, &model));
-    const enum status status = show(config, model, config->ranks ? config->ranks : n_ranks);
+    const enum status status = show(config, model, config->ranks ? config->ranks : n_ranks, leaves_rows);
     model_file_close(model);
     return status;
 }

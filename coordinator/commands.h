@@ -51,7 +51,8 @@ NODISCARD enum status command_calibrate_check(const struct config *config);
 NODISCARD enum status command_scale(const struct config *config); /* starts ranks itself, so without MPI */
 NODISCARD enum status command_supervise(const struct config *config, int *exit_status_out); /* without MPI */
 NODISCARD enum status command_tokenize(const struct config *config);
-NODISCARD enum status command_plan(const struct config *config, int n_ranks);
+/* leaves_rows: as memory_plan_create. */
+NODISCARD enum status command_plan(const struct config *config, int n_ranks, bool leaves_rows);
 NODISCARD enum status command_inspect(const struct config *config);
 
 /* bench --costs: `measure` is the worker's. Without the model. */

@@ -37,7 +37,7 @@ static const struct option attention_options[] = {
             "(as many as sparsemax gives weight), tactic (clusters that hold a share of the attention), "
             "multipole (the best clusters exactly, the others by their centres), emulate (full, with "
             "--emulate 1)",
-     .commands = ENGINE | SIMULATE},
+     .commands = ENGINE | PLAN | SIMULATE},
     {"budget", .kind = OPTION_INT64_RANGES, COUNTED(budgets), .capacity = MOST_OF_A_LIST, .initial = "2048",
      .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "K",
      .doc = "tokens that a sparse policy reads; at least sinks + 2",

@@ -160,7 +160,8 @@ static struct shard_dims shard_dims(const struct model_spec *spec) {
 }
 
 enum status memory_plan_create(const struct model_file *model, int n_ranks, const struct shares *shares,
-                               enum dtype weights, enum dtype kv_type, struct memory_plan **plan_out) {
+                               bool leaves_rows, enum dtype weights, enum dtype kv_type,
+                               struct memory_plan **plan_out) {
     const struct shard_dims dims = shard_dims(model_file_spec(model));
     struct shard_map map;
     if (dims.head_dim % dtype_layout(kv_type)->block_elements != 0)
@@ -169,6 +170,7 @@ enum status memory_plan_create(const struct model_file *model, int n_ranks, cons
                     dims.head_dim, dtype_layout(kv_type)->name, dtype_layout(kv_type)->block_elements);
     TRY(shard_map_create(&dims, n_ranks, &map));
     TRY(shard_map_set_shares(&map, shares));
+    if (leaves_rows) shard_map_leave_rows(&map);
     struct memory_plan *plan = calloc(1, sizeof *plan + (size_t)n_ranks * sizeof *plan->ranks);
     if (!plan) return FAIL(STATUS_NO_MEMORY, "out of memory for the plan of %d ranks", n_ranks);
     plan->n_ranks = n_ranks;

@@ -9,6 +9,7 @@
  * Ranks:   local arithmetic. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/dtype.h"
@@ -34,10 +35,10 @@ struct memory_plan {
     struct rank_share ranks[]; /* [n_ranks] */
 };
 
-/* shares->n 0: all ranks alike. */
+/* shares->n 0: all ranks alike. leaves_rows: of a KV head that ranks share, to the first of them. */
 NODISCARD enum status memory_plan_create(const struct model_file *model, int n_ranks,
-                                         const struct shares *shares, enum dtype weights, enum dtype kv_type,
-                                         struct memory_plan **plan_out);
+                                         const struct shares *shares, bool leaves_rows, enum dtype weights,
+                                         enum dtype kv_type, struct memory_plan **plan_out);
 void memory_plan_destroy(struct memory_plan *plan); /* NULL is allowed */
 
 /* Bytes on the host that needs most, of hosts that hold so many neighbouring ranks, with `n_kv_tokens` cached

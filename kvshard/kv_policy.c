@@ -99,6 +99,7 @@ enum status kv_policy_create(const struct kv_policy_config *config, struct kv_po
     check_shape(config);
     const struct kv_policy_vtable *vtable = find_policy(config->name);
     if (!vtable) return unknown_policy(config->name);
+    CHECK(!config->keys_are_fed || !vtable->whole_heads);
     struct kv_policy *policy = calloc(1, sizeof *policy);
     if (!policy) return FAIL(STATUS_NO_MEMORY, "out of memory for the policy");
     *policy = (struct kv_policy){.vtable = vtable,
@@ -160,9 +161,11 @@ bool kv_policy_evicts(const struct kv_policy *policy) {
     return policy->vtable->admit != NULL;
 }
 
-bool kv_policy_shares_heads(const char *name) {
+enum status kv_policy_has_whole_heads(const char *name, bool *whole_out) {
     const struct kv_policy_vtable *vtable = find_policy(name);
-    return !vtable || !vtable->whole_heads;
+    if (!vtable) return unknown_policy(name);
+    *whole_out = vtable->whole_heads;
+    return STATUS_OK;
 }
 
 void kv_policy_feed(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t token,

@@ -18,7 +18,8 @@
  *   take     the agreed message becomes the set that later layers attend to
  * take must come before the next layer begins; until then the collective may be under way.
  * Where ranks share a KV head, all of them run the policy for it, on the same queries and, as they exchange
- * them, the same scores; keys, of which the cache has but this rank's, come by feed.
+ * them, the same scores; keys, of which the cache has but this rank's, come by feed. For a policy that needs
+ * the whole head (kv_policy_has_whole_heads) one of them does.
  * A policy is one file with one struct kv_policy_vtable, and one line in the table of kv_policy.c.
  * Prefill is dense under every policy, over what has not been evicted. docs/policies.md has the rules.
  *
@@ -65,8 +66,7 @@ struct kv_policy_config {
     int32_t n_threads;             /* that may choose, rank or rescore at the same time */
     const struct kernels *kernels; /* the caller's; outlive the policy */
     struct kv_cache *cache;        /* likewise, of the same shape; NULL where nothing is admitted or read */
-    bool keys_are_fed; /* ranks share a KV head, the only one: policies that do not allow it are refused
-                          before */
+    bool keys_are_fed; /* other ranks have rows of the KV head, the only one: not for whole heads */
 };
 
 /* What a layer does with a sequence's decode token: a set of these. */
@@ -115,8 +115,10 @@ NODISCARD enum status kv_policy_admit(struct kv_policy *policy, int32_t slot, in
 /* May the policy forget tokens for good? */
 bool kv_policy_evicts(const struct kv_policy *policy);
 
-/* May ranks share its KV heads? Not those of one that reads or moves rows of all a head's cache. */
-bool kv_policy_shares_heads(const char *name);
+/* Does the policy read or move rows of a KV head's whole cache? Where ranks share the head, one of them then
+ * has all rows and follows the policy; the others, without any, follow `full`. STATUS_BAD_INPUT: an unknown
+ * name. */
+NODISCARD enum status kv_policy_has_whole_heads(const char *name, bool *whole_out);
 
 /* keys_are_fed. Keys [D] come after admit and before anything else of the layer, each sequence's in ascending
  * order; not fed are the keys of other heads' tables, and without keys_are_fed nothing happens. */

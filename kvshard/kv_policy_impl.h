@@ -49,7 +49,8 @@ struct kv_policy_vtable {
     /* Query heads of one KV head may have different lists: their scores cannot be replaced. */
     bool lists_per_head;
 
-    /* Reads or moves rows of a KV head's whole cache: ranks cannot share the head. */
+    /* Reads or moves rows of a KV head's whole cache: of ranks that share the head one has all of them and
+     * runs the policy. The others do not hear what it decides, so it agrees on nothing. */
     bool whole_heads;
 
     /* keys_are_fed, of KV head 0. NULL: keys are not looked at. */

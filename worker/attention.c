@@ -298,7 +298,8 @@ static void attend_by_scores(struct attention *attention, const struct attention
         add_sets(attention, call, block, kv_head, work,
                  attention->scores + kv_head * attention->group * attention->shape.context_length);
     run_items(attention, call);
-    if (attention->exchange) head_exchange_scores(attention->exchange, attention->items, attention->n_items);
+    if (attention->exchange && !head_group_leaves_rows(attention->shape.group))
+        head_exchange_scores(attention->exchange, attention->items, attention->n_items);
     const double begin = timer_seconds();
     if (action & KV_RANK) rank(attention, call, block);
     if (action & KV_AGREE)

@@ -72,9 +72,8 @@ static void scatter_outputs(const struct attention *attention, const struct atte
     }
 }
 
-/* What is no token comes last. */
-static void finish_alone(const struct attention *attention, const struct attention_call *call,
-                         const struct item *item, struct partial merged) {
+/* What is no token comes last, behind all stripes. */
+static void merge_added(const struct attention *attention, const struct item *item, struct partial merged) {
     const int64_t head_dim = attention->shape.head_dim;
     for (int32_t i = 0; item->added.sum && i < item->heads.n; i++) {
         const int64_t query = item->heads.first % attention->group + i;
@@ -82,12 +81,10 @@ static void finish_alone(const struct attention *attention, const struct attenti
                                          item->added.max[query], item->added.sum[query],
                                          item->added.acc + query * head_dim, head_dim);
     }
-    scatter_outputs(attention, call, item, merged);
 }
 
 static void put_sums(const struct attention *attention, const struct item *item,
                      const struct partial stripes[KV_STRIPES]) {
-    CHECK(!item->added.sum);
     for (int32_t query = 0; query < queries_of(item); query++) {
         struct partial own[KV_STRIPES] = {0};
         for (int32_t i = 0; i < KV_STRIPES; i++)
@@ -104,10 +101,12 @@ static void finish_item(const struct attention *attention, const struct attentio
     if (item->work == SCORE) return;
     partial_merge_stripes(attention->kernels, queries_of(item), attention->shape.head_dim, (int32_t)own.begin,
                           (int32_t)own.end, stripes);
+    CHECK(!item->added.sum || shard_range_size(own) == KV_STRIPES);
+    merge_added(attention, item, stripes[0]);
     if (attention->exchange)
         put_sums(attention, item, stripes);
     else
-        finish_alone(attention, call, item, stripes[0]);
+        scatter_outputs(attention, call, item, stripes[0]);
 }
 
 /* Chunks are numbered stripe by stripe; those of a list that is everything in the order of their rows, which

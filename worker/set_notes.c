@@ -20,6 +20,7 @@ struct set_notes {
     struct comm *comm;
     const struct model_shard *shard;
     int32_t sliding_window; /* 0: none */
+    bool speaks; /* ranks that share a KV head would say the same, or what they do not know: the first does */
     bool wanted;
     struct words notes;
     struct words merged, spare; /* of one KV head's query heads */
@@ -57,7 +58,11 @@ enum status set_notes_create(struct comm *comm, const struct model_shard *shard,
     if (!notes) return out_of_memory();
     const size_t group = (size_t)shard->n_heads / (size_t)shard->n_kv_heads;
     const size_t n_sets = (size_t)shard->spec->n_layers * (size_t)shard->spec->n_kv_heads;
-    *notes = (struct set_notes){.comm = comm, .shard = shard, .sliding_window = sliding_window};
+    *notes =
+        (struct set_notes){.comm = comm,
+                           .shard = shard,
+                           .sliding_window = sliding_window,
+                           .speaks = shard_map_group(&shard->map, comm_rank(comm)).begin == comm_rank(comm)};
     notes->sizes = calloc((size_t)comm_size(comm), sizeof *notes->sizes);
     notes->gathered_sizes = calloc((size_t)comm_size(comm), sizeof *notes->gathered_sizes);
     notes->sets = calloc(n_sets, sizeof *notes->sets);
@@ -163,7 +168,7 @@ static enum status note_layer(struct set_notes *notes, const struct kv_policy *p
 
 enum status set_notes_layer(struct set_notes *notes, const struct kv_policy *policy,
                             const struct batch *batch, int32_t layer) {
-    if (!notes->wanted || batch->n_decodes == 0) return STATUS_OK;
+    if (!notes->wanted || !notes->speaks || batch->n_decodes == 0) return STATUS_OK;
     const struct batch_block *block = &batch->blocks[batch->decodes[batch->n_decodes - 1]];
     if (layer == 0) {
         const int32_t first[N_FIRST_WORDS] = {[WORD_N_CACHED] = (int32_t)(block->first_position + 1),
@@ -224,7 +229,7 @@ enum status set_notes_gather(struct set_notes *notes, struct step_trace *trace_o
     const int32_t *words = notes->gathered.items;
     for (int rank = 0; rank < comm_size(notes->comm); rank++) {
         const int32_t *end = words + notes->gathered_sizes[rank] / sizeof *words;
-        n_cached = read_notes(notes, words, end);
+        if (words < end) n_cached = read_notes(notes, words, end);
         words = end;
     }
     const struct model_spec *spec = notes->shard->spec;

@@ -195,13 +195,19 @@ static struct kv_policy_config policy_config(const struct engine_config *config)
 }
 
 /* Some policies need all rows of a KV head. */
-static enum status check_shared_heads(const struct worker *worker) {
-    const int n_ranks = comm_size(worker->comm), n_kv_heads = model_file_spec(worker->file)->n_kv_heads;
-    if (n_ranks <= n_kv_heads || kv_policy_shares_heads(worker->config.policy)) return STATUS_OK;
-    return FAIL(
-        STATUS_BAD_INPUT,
-        "policy %s cannot have its KV heads shared: run at most %d rank%s, as the model has KV heads, not %d",
-        worker->config.policy, n_kv_heads, n_kv_heads == 1 ? "" : "s", n_ranks);
+static enum status settle_rows(const struct worker *worker, struct shard_map *map) {
+    bool whole_heads;
+    TRY(kv_policy_has_whole_heads(worker->config.policy, &whole_heads));
+    if (!whole_heads || map->n_ranks <= map->dims.n_kv_heads) return STATUS_OK;
+    shard_map_leave_rows(map);
+    log_info(1, "policy %s needs whole KV heads: of the ranks that share one, the first has all its rows",
+             worker->config.policy);
+    return STATUS_OK;
+}
+
+/* Where another rank of the group has all rows, what it does with them comes here as sums only. */
+static bool follows_policy(const struct worker *worker) {
+    return head_group_member(worker->group) == 0 || !head_group_leaves_rows(worker->group);
 }
 
 static enum status create_cache_and_policy(struct worker *worker) {
@@ -219,6 +225,7 @@ static enum status create_cache_and_policy(struct worker *worker) {
     };
     TRY(kv_cache_create(&shape, worker->kernels, &worker->cache));
     struct kv_policy_config policy = policy_config(config);
+    if (!follows_policy(worker)) policy = (struct kv_policy_config){.name = "full"};
     policy.n_slots = config->max_slots;
     policy.n_layers = shard->spec->n_layers;
     policy.n_heads_global = shard->spec->n_heads;
@@ -269,7 +276,7 @@ static enum status set_up(struct worker *worker) {
     log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
              worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
              worker->config.policy);
-    TRY(comm_agree(comm, check_shared_heads(worker)));
+    TRY(comm_agree(comm, settle_rows(worker, &map)));
     TRY(head_group_create(comm, &map, &worker->group));
     TRY(load_shard(worker, &map));
     TRY(comm_agree(comm, create_cache_and_policy(worker)));
@@ -283,6 +290,10 @@ static enum status set_up(struct worker *worker) {
 enum status worker_check(const struct engine_config *config) {
     const struct kv_policy_config policy = policy_config(config);
     return kv_policy_check(&policy);
+}
+
+enum status worker_leaves_rows(const char *policy, bool *leaves_out) {
+    return kv_policy_has_whole_heads(policy, leaves_out);
 }
 
 enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {

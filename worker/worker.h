@@ -6,6 +6,8 @@
  *          sit in worker_serve() until rank 0 calls worker_stop(). */
 #pragma once
 
+#include <stdbool.h>
+
 #include "base/status.h"
 #include "cluster/comm.h"
 #include "cluster/engine.h"
@@ -15,6 +17,9 @@ struct worker;
 /* Local. What can be seen to be wrong before a model is loaded: a policy that does not exist, its options,
  * its budget; one that evicts, with corrections. */
 NODISCARD enum status worker_check(const struct engine_config *config);
+
+/* Local. Do ranks that share a KV head leave all its cached rows to the first of them? */
+NODISCARD enum status worker_leaves_rows(const char *policy, bool *leaves_out);
 
 /* Opens the model, deals it, loads this rank's share. `config` is the same on all ranks (broadcast it
  * first). Any rank's failure is everybody's, with the same sentence. */

@@ -15,6 +15,9 @@ output=$(mpirun -q -n 3 "$program" plan -m $model | hide_host)
 
 # More ranks than KV heads share them.
 shows plan_6.txt plan -m $model -n 6
+shows plan_6_h2o.txt plan -m $model -n 6 --policy h2o
+refuses "unknown policy 'h3o': choose one of full, lessismore, delta, h2o, rkv, refresh, quest, streaming, raas, tidal, sparsemax, sparsemax-select, tactic, multipole, emulate" \
+    plan -m $model --policy h3o
 
 # Before anything is downloaded: a config.json plans as the model does.
 "$program" plan -m models/lemma -n 6 | tail -n +2 >"$scratch/model"

@@ -59,8 +59,6 @@ refuses "the prompt has 5 tokens, which behind 500 of --fill-kv leaves no room i
     run -m $model -p "Once upon a time" -c 505 --fill-kv 500
 refuses_together "unknown policy 'fulll': choose one of full, lessismore, delta, h2o, rkv, refresh, quest, streaming, raas, tidal, sparsemax, sparsemax-select, tactic, multipole, emulate" run -m $model -p x --policy fulll
 refuses "select layers must ascend: 2 comes after 3" run -m $model -p x --policy lessismore --select-layers 3,2
-refused "policy h2o cannot have its KV heads shared: run at most 4 ranks, as the model has KV heads, not 5" \
-    mpirun -q -n 5 "$program" run -m $model -p x --policy h2o
 refused "--allreduce shared needs memory that all ranks see, but they are on several hosts, or /dev/shm is too small" \
     env OMPI_MCA_osc=^sm mpirun -q -n 2 "$program" run -m $model -p x --allreduce shared
 refused "--allreduce shared needs memory that all ranks see, but they are on several hosts, or /dev/shm is too small" \

@@ -185,6 +185,24 @@ static void test_groups_share_heads(void **state) {
         }
 }
 
+/* All else is dealt as ever. */
+static void test_rows_may_be_left_to_the_first(void **state) {
+    (void)state;
+    for (int n_ranks = 1; n_ranks <= 13; n_ranks++) {
+        const struct shard_map dealt = make_map(stories260k, n_ranks);
+        struct shard_map map = dealt;
+        shard_map_leave_rows(&map);
+        for (int rank = 0; rank < n_ranks; rank++) {
+            const struct shard_range stripes = shard_map_stripes(&map, rank),
+                                     rows = shard_map_output_rows(&map, rank),
+                                     dealt_rows = shard_map_output_rows(&dealt, rank);
+            assert_int_equal(stripes.begin, shard_map_group(&map, rank).begin == rank ? 0 : SHARD_STRIPES);
+            assert_int_equal(stripes.end, SHARD_STRIPES);
+            assert_memory_equal(&rows, &dealt_rows, sizeof rows);
+        }
+    }
+}
+
 static void test_whole_heads_are_not_shared(void **state) {
     (void)state;
     for (int n_ranks = 1; n_ranks <= 8; n_ranks++) {
@@ -310,6 +328,7 @@ int main(void) {
         cmocka_unit_test(test_canonical_block),
         cmocka_unit_test(test_blocks_do_not_depend_on_rank_count),
         cmocka_unit_test(test_groups_share_heads),
+        cmocka_unit_test(test_rows_may_be_left_to_the_first),
         cmocka_unit_test(test_whole_heads_are_not_shared),
         cmocka_unit_test(test_worked_example_of_a_grid),
         cmocka_unit_test(test_shares_deal_everything_once),

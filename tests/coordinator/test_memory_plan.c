@@ -66,7 +66,7 @@ static void test_known_model(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, &alike, false, DTYPE_COUNT, DTYPE_F16, &plan), STATUS_OK);
     const int64_t layer = 2 * 64 * 64 + 2 * 32 * 64 + 3 * 172 * 64 + 2 * 64;
     assert_int_equal(plan->total.weight_bytes, 4 * (512 * 64 + 5 * layer + 64));
     assert_int_equal(plan->total.kv_bytes_per_token, 2 * 5 * 4 * 8 * 2);
@@ -84,7 +84,8 @@ static void test_one_rank_holds_the_files(void **state) {
         int64_t unloaded = 0; /* the embedding, where it is not the output matrix too */
         if (!model_file_spec(model)->tied_embeddings)
             unloaded = ref_bytes(model_file_tensor(model, TENSOR_TOKEN_EMBEDDING, 0, 0));
-        assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
+        assert_int_equal(memory_plan_create(model, 1, &alike, false, DTYPE_COUNT, DTYPE_F32, &plan),
+                         STATUS_OK);
         assert_int_equal(plan->total.weight_bytes, file_bytes(model) - unloaded);
         memory_plan_destroy(plan);
         model_file_close(model);
@@ -123,7 +124,8 @@ static bool cuts_no_block(const struct model_file *model, const struct memory_pl
 
 static void check_shares(const struct model_file *model, const struct memory_plan *one, int n_ranks) {
     struct memory_plan *plan = NULL;
-    assert_int_equal(memory_plan_create(model, n_ranks, &alike, DTYPE_COUNT, DTYPE_F32, &plan), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, n_ranks, &alike, false, DTYPE_COUNT, DTYPE_F32, &plan),
+                     STATUS_OK);
     if (cuts_no_block(model, plan))
         assert_int_equal(plan->total.weight_bytes,
                          one->total.weight_bytes + (n_ranks - 1) * replicated_bytes(model));
@@ -143,7 +145,8 @@ static void test_shares_add_up(void **state) {
     for (int i = 0; i < N_MODELS; i++) {
         struct model_file *model = open_model(models[i]);
         struct memory_plan *one = NULL;
-        assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
+        assert_int_equal(memory_plan_create(model, 1, &alike, false, DTYPE_COUNT, DTYPE_F32, &one),
+                         STATUS_OK);
         for (int n_ranks = 2; n_ranks <= model_file_spec(model)->n_kv_heads; n_ranks++)
             check_shares(model, one, n_ranks);
         memory_plan_destroy(one);
@@ -157,8 +160,8 @@ static void test_super_blocks_are_held_whole(void **state) {
     (void)state;
     struct model_file *model = open_model("wide_llama.q4_k_m.gguf");
     struct memory_plan *one = NULL, *two = NULL;
-    assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
-    assert_int_equal(memory_plan_create(model, 2, &alike, DTYPE_COUNT, DTYPE_F32, &two), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, &alike, false, DTYPE_COUNT, DTYPE_F32, &one), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 2, &alike, false, DTYPE_COUNT, DTYPE_F32, &two), STATUS_OK);
     assert_int_equal(two->ranks[0].mlp_columns.end, 128);
     assert_int_equal(two->total.weight_bytes,
                      one->total.weight_bytes + replicated_bytes(model) + 256 * (144 + 210));
@@ -173,8 +176,8 @@ static void test_shared_heads(void **state) {
     (void)state;
     struct model_file *model = open_model("stories260K");
     struct memory_plan *one = NULL, *six = NULL;
-    assert_int_equal(memory_plan_create(model, 1, &alike, DTYPE_COUNT, DTYPE_F16, &one), STATUS_OK);
-    assert_int_equal(memory_plan_create(model, 6, &alike, DTYPE_COUNT, DTYPE_F16, &six), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 1, &alike, false, DTYPE_COUNT, DTYPE_F16, &one), STATUS_OK);
+    assert_int_equal(memory_plan_create(model, 6, &alike, false, DTYPE_COUNT, DTYPE_F16, &six), STATUS_OK);
     static const int64_t kv_bytes[] = {80, 80, 80, 80, 160, 160};
     for (int rank = 0; rank < 6; rank++)
         assert_int_equal(six->ranks[rank].kv_bytes_per_token, kv_bytes[rank]);
@@ -182,6 +185,16 @@ static void test_shared_heads(void **state) {
     const int64_t head_rows = 5 * (16 + 8 + 8) * 64 * 4; /* q, k, v of a KV head, in all layers, f32 */
     assert_int_equal(six->total.weight_bytes,
                      one->total.weight_bytes + 5 * replicated_bytes(model) + 2 * head_rows);
+
+    /* For some policies the first rank of a head has all its rows. */
+    struct memory_plan *left = NULL;
+    static const int64_t left_bytes[] = {160, 0, 160, 0, 160, 160};
+    assert_int_equal(memory_plan_create(model, 6, &alike, true, DTYPE_COUNT, DTYPE_F16, &left), STATUS_OK);
+    for (int rank = 0; rank < 6; rank++) {
+        assert_int_equal(left->ranks[rank].kv_bytes_per_token, left_bytes[rank]);
+        assert_int_equal(left->ranks[rank].weight_bytes, six->ranks[rank].weight_bytes);
+    }
+    memory_plan_destroy(left);
 
     /* The host of the last two ranks has most keys and values, that of the first two most weights. */
     assert_int_equal(memory_plan_host_bytes(six, 2, 1 << 20),

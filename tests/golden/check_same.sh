@@ -142,11 +142,10 @@ compare_policies() { # compare_policies MODEL
     done
 }
 
-# Two ranks to each of the 4 KV heads, or to one of them, where the policy allows it.
+# Two ranks to each of the 4 KV heads, or to one of them.
 most_ranks() {
     case $1 in
-    h2o | rkv | tactic | multipole) echo 4 ;;
-    lessismore | quest) echo 8 ;;
+    lessismore | quest | rkv | multipole) echo 8 ;;
     *) echo 5 ;;
     esac
 }
