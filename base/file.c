@@ -36,6 +36,18 @@ enum status file_read_all(const char *path, size_t limit, struct bytes *content_
     return STATUS_OK;
 }
 
+enum status file_write(const char *path, const struct bytes *content) {
+    const bool standard_output = strcmp(path, "-") == 0;
+    FILE *file = standard_output ? stdout : fopen(path, "wb");
+    bool written = file && fwrite(content->data, 1, content->size, file) == content->size;
+    if (standard_output) written &= fflush(file) == 0;
+    int error = written ? 0 : errno;
+    if (file && !standard_output && fclose(file) != 0 && !error) error = errno;
+    if (!error) return STATUS_OK;
+    return FAIL(STATUS_IO, "cannot write %s: %s", standard_output ? "standard output" : path,
+                strerror(error));
+}
+
 enum status file_check_readable(const char *path) {
     if (strcmp(path, "-") == 0) return STATUS_OK;
     if (access(path, R_OK) != 0) return FAIL(STATUS_IO, "cannot open %s: %s", path, strerror(errno));

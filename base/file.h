@@ -1,4 +1,5 @@
-/* base/file.h - reading files whole or in parts; every failure is a sentence with the path.
+/* base/file.h - reading files whole or in parts, and writing them whole; every failure is a sentence with the
+ * path.
  *
  * Memory:  file_read_all fills a struct bytes that the caller frees.
  * Threads: file_read_at may be called by several threads at once.
@@ -16,7 +17,10 @@
  * STATUS_BAD_INPUT. */
 NODISCARD enum status file_read_all(const char *path, size_t limit, struct bytes *content_out);
 
-/* Whether a later file_read_all, or an fopen for writing, is allowed; "-" always is. Nothing is opened: a
+/* A new file of this content, or that of an old one replaced; "-" is standard output, which is flushed. */
+NODISCARD enum status file_write(const char *path, const struct bytes *content);
+
+/* Whether a later file_read_all, or writing, is allowed; "-" always is. Nothing is opened: a
  * pipe keeps its content, a file that is still to be written is neither made nor emptied. */
 NODISCARD enum status file_check_readable(const char *path);
 NODISCARD enum status file_check_writable(const char *path);

@@ -72,6 +72,16 @@ static enum status connect_hosts(struct comm *comm) {
     return comm_agree(comm, status);
 }
 
+/* What the table of measurements does not show. */
+static void log_hosts(const struct comm *comm, const struct allreduce_config *config) {
+    const bool between_hosts = config->choice >= ALLREDUCE_LEADERS;
+    if (comm->hosts.n > 1)
+        log_info(1, "%d hosts%s", comm->hosts.n,
+                 comm->floats_as_bf16 ? ": floats travel between them as bf16" : "");
+    else if (between_hosts)
+        log_info(1, "the --allreduce asked for adds between hosts, and there is one: it is not used");
+}
+
 static enum status set_up(struct comm *comm, const struct allreduce_config *config) {
     TRY(hosts_find(comm, config->hosts, &comm->hosts));
     const bool open = open_windows(comm, config->crowded);
@@ -84,6 +94,7 @@ static enum status set_up(struct comm *comm, const struct allreduce_config *conf
         return STATUS_OK;
     }
     TRY(connect_hosts(comm));
+    log_hosts(comm, config);
     return allreduce_measure(comm, config->choice);
 }
 

@@ -129,8 +129,8 @@ static int fastest(const struct comm *comm, enum allreduce_choice choice, bool f
         if (!wanted(comm, choice, algorithm)) continue;
         if (best < 0 || medians[i] < medians[best]) best = i;
     }
-    if (best >= 0) return best;
-    return fastest(comm, ALLREDUCE_AUTO, floats, medians);
+    if (best < 0 && choice != ALLREDUCE_AUTO) return fastest(comm, ALLREDUCE_AUTO, floats, medians);
+    return best < 0 ? 0 : best; /* more hosts than anything adds floats in order for: MPI adds them */
 }
 
 /* One line of the table: an algorithm's medians, and what it was taken for. */

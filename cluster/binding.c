@@ -84,7 +84,8 @@ static void describe(struct binding *binding, enum binding_choice choice) {
         hwloc_bitmap_list_snprintf(cpus, sizeof cpus, set);
     }
     hwloc_bitmap_free(set);
-    snprintf(binding->text, TEXT_MAX, "%d threads on CPUs %s", binding->n_threads, cpus);
+    snprintf(binding->text, TEXT_MAX, "%d thread%s on CPUs %s", binding->n_threads,
+             binding->n_threads == 1 ? "" : "s", cpus);
 }
 
 enum status binding_create(struct comm *comm, int n_threads, enum binding_choice choice,

@@ -60,16 +60,6 @@ static enum status choose(struct calibration *calibration) {
     return STATUS_OK;
 }
 
-static enum status write_file(const char *path, const struct bytes *text) {
-    FILE *file = fopen(path, "w");
-    bool failed = !file;
-    if (file) {
-        failed = fwrite(text->data, 1, text->size, file) != text->size;
-        failed |= fclose(file) != 0;
-    }
-    return failed ? FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno)) : STATUS_OK;
-}
-
 static enum status report(const struct calibration *calibration, struct bytes *text) {
     const struct config *config = calibration->config;
     if (config->json) {
@@ -83,7 +73,7 @@ static enum status report(const struct calibration *calibration, struct bytes *t
     if (!writes_file(config)) return STATUS_OK;
     bytes_clear(text);
     TRY(calibrate_report_yaml(calibration, text));
-    return write_file(config->output, text);
+    return file_write(config->output, text);
 }
 
 static enum status choose_and_report(const struct config *config, const struct calibrate_sample *sample) {

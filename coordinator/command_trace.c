@@ -33,21 +33,13 @@ enum status command_trace_check(const struct config *config) {
     return check_model(config);
 }
 
-static enum status write_file(const char *path, const struct bytes *text) {
-    FILE *file = fopen(path, "wb");
-    const bool written = file && fwrite(text->data, 1, text->size, file) == text->size;
-    const bool closed = file && fclose(file) == 0;
-    if (written && closed) return STATUS_OK;
-    return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
-}
-
 static enum status draw_svg(const struct config *config, const struct bytes *trace,
                             const struct trace_header *header, const char *name) {
     struct trace_map map;
     struct bytes svg = {0};
     TRY(trace_map_create(trace->data, trace->size, name, config->layer, config->kv_head, &map));
     enum status status = trace_svg_draw(header, &map, config->shade, &svg);
-    if (status == STATUS_OK) status = write_file(config->svg, &svg);
+    if (status == STATUS_OK) status = file_write(config->svg, &svg);
     trace_map_free(&map);
     bytes_free(&svg);
     return status;
@@ -57,7 +49,7 @@ static enum status draw_html(const struct config *config, const struct bytes *tr
     struct bytes html = {0};
     enum status status = trace_html_draw(trace->data, trace->size, name, config->layer, config->kv_head,
                                          TRACE_HTML_MOST, &html);
-    if (status == STATUS_OK) status = write_file(config->html, &html);
+    if (status == STATUS_OK) status = file_write(config->html, &html);
     bytes_free(&html);
     return status;
 }

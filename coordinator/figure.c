@@ -89,10 +89,7 @@ static enum status write_file(const char *folder, const char *name, const char *
     char file_name[64], path[FILE_PATH_MAX];
     snprintf(file_name, sizeof file_name, "%s.%s", name, ending);
     TRY(file_join(folder, file_name, path));
-    FILE *file = fopen(path, "w");
-    int error = file && fwrite(content->data, 1, content->size, file) == content->size ? 0 : errno;
-    if (file && fclose(file) != 0 && !error) error = errno;
-    return error ? FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(error)) : STATUS_OK;
+    return file_write(path, content);
 }
 
 enum status figure_draw(const struct figure *figure, const char *folder) {

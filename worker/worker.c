@@ -273,9 +273,9 @@ static enum status set_up(struct worker *worker) {
     const struct allreduce_config allreduce = {
         .choice = worker->config.allreduce, .wire = worker->config.wire, .crowded = crowded};
     TRY(allreduce_set_up(comm, &allreduce));
-    log_info(1, "%d ranks x %d threads, %s kernels, %s numerics, policy %s", comm_size(comm), n_threads,
-             worker->kernels->name, worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible",
-             worker->config.policy);
+    log_info(1, "%d rank%s x %d thread%s, %s kernels, %s numerics, policy %s", comm_size(comm),
+             comm_size(comm) == 1 ? "" : "s", n_threads, n_threads == 1 ? "" : "s", worker->kernels->name,
+             worker->config.numerics == NUMERICS_FAST ? "fast" : "reproducible", worker->config.policy);
     TRY(comm_agree(comm, settle_rows(worker, &map)));
     TRY(head_group_create(comm, &map, &worker->group));
     TRY(load_shard(worker, &map));

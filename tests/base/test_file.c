@@ -1,4 +1,4 @@
-/* Files: what can be read and written is known before anything is opened. */
+/* Files: what can be read and written is known before anything is opened; written files. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -70,10 +70,31 @@ static void writable_files_are_known_and_left_alone(void **state) {
     assert_int_equal(info.st_size, strlen("content"));
 }
 
+static void a_file_is_written_whole_or_a_sentence_says_why(void **state) {
+    char path[FILE_PATH_MAX];
+    struct bytes content = {0}, again = {0};
+    assert_int_equal(file_join(*state, "there", path), STATUS_OK);
+    for (int i = 0; i < 2; i++) { /* the longer content first: nothing of it stays */
+        bytes_free(&again);
+        bytes_clear(&content);
+        assert_int_equal(bytes_append(&content, "some\0bytes", i == 0 ? 10 : 4), STATUS_OK);
+        assert_int_equal(file_write(path, &content), STATUS_OK);
+        assert_int_equal(file_read_all(path, 100, &again), STATUS_OK);
+        assert_int_equal(again.size, content.size);
+        assert_memory_equal(again.data, content.data, content.size);
+    }
+    assert_int_equal(file_write("/dev/full", &content), STATUS_IO);
+    assert_string_equal(status_message(), "cannot write /dev/full: No space left on device");
+    assert_int_equal(file_write(*state, &content), STATUS_IO);
+    bytes_free(&again);
+    bytes_free(&content);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readable_files_are_known),
         cmocka_unit_test(writable_files_are_known_and_left_alone),
+        cmocka_unit_test(a_file_is_written_whole_or_a_sentence_says_why),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -51,6 +51,8 @@ record drawn 1 --policy lessismore --budget 64 -n 60 --svg "$scratch/1.svg" --ht
 same drawn lessismore1
 "$program" trace --draw "$scratch/drawn.trace" --svg "$scratch/2.svg" --html "$scratch/2.html"
 "$program" trace --draw - --svg "$scratch/3.svg" <"$scratch/drawn.trace"
+"$program" trace --draw "$scratch/drawn.trace" --svg - >"$scratch/4.svg"
+cmp "$scratch/1.svg" "$scratch/4.svg" || fail "a picture on standard output differs"
 cmp "$scratch/1.svg" "$scratch/2.svg" || fail "a picture drawn later differs"
 cmp "$scratch/1.svg" "$scratch/3.svg" || fail "a picture drawn from a pipe differs"
 cmp "$scratch/1.html" "$scratch/2.html" || fail "pages differ"
