@@ -48,6 +48,15 @@ grep -qF '| x.gguf | tg4 @ d64 | 20.00 (10.00–30.00) | ours |' "$scratch/out" 
 grep -qF '| x.gguf | pp8 @ d64 | – | ours | 40.00 (40.00–40.00) | – |' "$scratch/out" || fail "$(cat "$scratch/out")"
 grep -qF 'llama-bench has no -d: its prompt tests at a depth are left out' "$scratch/out" || fail "$(cat "$scratch/out")"
 
+# Without a peer, caucus against caucus.
+rm "$scratch"/*.count
+tools/bench-peers -m x.gguf --caucus "one=$scratch/new bench" --caucus "two=$scratch/ours bench" -p 0 -n 4 --rounds 2 \
+    >"$scratch/out" 2>"$scratch/err" || fail "$(cat "$scratch/err")"
+grep -qF '| x.gguf | tg4 | 15.00 (10.00–20.00) | two | 40.00 (40.00–40.00) | 3.00 (2.00–4.00) |' "$scratch/out" ||
+    fail "$(cat "$scratch/out")"
+if compare >"$scratch/out"; then fail "a comparison of one"; fi
+grep -qF 'name a --llama-bench, or two with --caucus' "$scratch/err" || fail "$(cat "$scratch/err")"
+
 # A peer with -d needs no excuse; JSON has every round.
 rm "$scratch"/*.count
 compare --llama-bench "$scratch/new" -p 8 -n 4 -d 0,64 --rounds 2 -o json >"$scratch/out" || fail "$(cat "$scratch/err")"
