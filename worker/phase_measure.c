@@ -53,14 +53,35 @@ double phase_time(phase_operation *operation, void *rig, int64_t units) {
     return median_of(seconds, N_SAMPLES);
 }
 
-struct phase_cost phase_line(int64_t few, double seconds_few, int64_t many, double seconds_many) {
-    const double slope = (seconds_many - seconds_few) / (double)(many - few);
-    const double unit = slope > 0 ? slope : 0, call = seconds_few - unit * (double)few;
-    return (struct phase_cost){call > 0 ? call : 0, unit};
+enum status phase_line(enum phase phase, const struct phase_times *times, struct phase_cost *cost_out) {
+    const double slope = (times->seconds_many - times->seconds_few) / (double)(times->many - times->few);
+    if (!(slope > 0))
+        return FAIL(STATUS_INTERNAL,
+                    "phase %s cannot be measured: %lld units (%s) took no longer than %lld; measure when the "
+                    "machine does nothing else",
+                    phase_name(phase), (long long)times->many, phase_unit(phase), (long long)times->few);
+    const double call = times->seconds_few - slope * (double)times->few;
+    *cost_out = (struct phase_cost){call > 0 ? call : 0, slope};
+    return STATUS_OK;
 }
 
-static struct phase_cost measure(struct rig *rig, phase_operation *operation, int64_t few, int64_t many) {
-    return phase_line(few, phase_time(operation, rig, few), many, phase_time(operation, rig, many));
+/* One phase, by one operation. */
+struct plan {
+    enum phase phase;
+    phase_operation *operation;
+    int64_t few, many;
+};
+
+static enum status measure(struct rig *rig, const struct plan *plan, struct phase_cost phases[PHASES]) {
+    enum status status = STATUS_INTERNAL;
+    for (int i = 0; i < PHASE_MEASUREMENTS && status != STATUS_OK; i++) {
+        const struct phase_times times = {.few = plan->few,
+                                          .many = plan->many,
+                                          .seconds_few = phase_time(plan->operation, rig, plan->few),
+                                          .seconds_many = phase_time(plan->operation, rig, plan->many)};
+        status = phase_line(plan->phase, &times, &phases[plan->phase]);
+    }
+    return status;
 }
 
 static void norm(void *memory, int64_t n) {
@@ -126,24 +147,34 @@ static void summarise(void *memory, int64_t n) {
 }
 
 /* What rounding adds to a product whose weights are near. */
-static struct phase_cost measure_rounding(struct rig *rig) {
+static enum status measure_rounding(struct rig *rig, struct phase_cost *cost_out) {
     const int64_t bytes = cached_bytes / 8;
     const int64_t rows = next_matrix(rig, bytes).rows;
-    const double plain = phase_time(multiply, rig, bytes), exact = phase_time(multiply_exactly, rig, bytes);
-    return phase_line(0, 0, rows * (COLUMNS / BLOCK), exact - plain);
+    enum status status = STATUS_INTERNAL;
+    for (int i = 0; i < PHASE_MEASUREMENTS && status != STATUS_OK; i++) {
+        const double plain = phase_time(multiply, rig, bytes);
+        const double exact = phase_time(multiply_exactly, rig, bytes);
+        const struct phase_times times = {.many = rows * (COLUMNS / BLOCK), .seconds_many = exact - plain};
+        status = phase_line(PHASE_EXACT, &times, cost_out);
+    }
+    return status;
 }
 
-static void measure_all(struct rig *rig, struct phase_cost phases[PHASES]) {
-    phases[PHASE_NORM] = measure(rig, norm, 1024, 16384);
-    phases[PHASE_HEADS] = measure(rig, finish_heads, 4, 64);
-    phases[PHASE_GATE] = measure(rig, gate, 256, 16384);
-    phases[PHASE_RESIDUAL] = measure(rig, add_residual, 1024, 16384);
-    phases[PHASE_LOGITS] = measure(rig, summarise, 1024, 65536);
+static enum status measure_all(struct rig *rig, struct phase_cost phases[PHASES]) {
+    static const struct plan small[] = {
+        {PHASE_NORM, norm, 1024, 16384},        {PHASE_HEADS, finish_heads, 4, 64},
+        {PHASE_GATE, gate, 256, 16384},         {PHASE_RESIDUAL, add_residual, 1024, 16384},
+        {PHASE_LOGITS, summarise, 1024, 65536},
+    };
+    for (size_t i = 0; i < sizeof small / sizeof *small; i++)
+        TRY(measure(rig, &small[i], phases));
     rig->pool_bytes = cached_bytes;
-    phases[PHASE_PRODUCT_CACHED] = measure(rig, multiply, cached_bytes / 64, cached_bytes / 4);
-    phases[PHASE_EXACT] = measure_rounding(rig);
+    const struct plan cached = {PHASE_PRODUCT_CACHED, multiply, cached_bytes / 64, cached_bytes / 4};
+    TRY(measure(rig, &cached, phases));
+    TRY(measure_rounding(rig, &phases[PHASE_EXACT]));
     rig->pool_bytes = memory_bytes;
-    phases[PHASE_PRODUCT] = measure(rig, multiply, memory_bytes / 256, memory_bytes / 8);
+    const struct plan far = {PHASE_PRODUCT, multiply, memory_bytes / 256, memory_bytes / 8};
+    return measure(rig, &far, phases);
 }
 
 static enum status allocate(struct rig *rig) {
@@ -184,7 +215,7 @@ static enum status check(const struct phase_conditions *conditions) {
 
 static enum status measure_in(struct rig *rig, struct phase_costs *costs) {
     TRY(allocate(rig));
-    measure_all(rig, costs->phases);
+    TRY(measure_all(rig, costs->phases));
     return phase_measure_attention(rig->kernels, rig->x, costs);
 }
 

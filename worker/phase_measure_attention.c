@@ -217,11 +217,9 @@ static enum status time_parts(const struct rig *model, bool many, double seconds
     return STATUS_OK;
 }
 
-enum status phase_measure_attention(const struct kernels *kernels, const float *q,
-                                    struct phase_costs *costs) {
-    const struct phase_conditions *conditions = &costs->conditions;
-    const int32_t n_heads = N_KV_HEADS * conditions->group;
-    const struct rig model = {.kernels = kernels, .conditions = conditions, .n_heads = n_heads, .q = q};
+/* How many units both lengths are. */
+static enum status fit(int32_t n_heads, const double few[PHASES], const double many[PHASES],
+                       struct phase_cost phases[PHASES]) {
     const struct {
         enum phase phase;
         int64_t few, many;
@@ -233,11 +231,28 @@ enum status phase_measure_attention(const struct kernels *kernels, const float *
         {PHASE_PROPOSE, FEW_TOKENS, MANY_TOKENS},
         {PHASE_TAKE, FEW_TOKENS, MANY_TOKENS},
     };
-    double few[PHASES], many[PHASES];
-    TRY(time_parts(&model, false, few));
-    TRY(time_parts(&model, true, many));
-    for (size_t i = 0; i < sizeof units / sizeof *units; i++)
-        costs->phases[units[i].phase] =
-            phase_line(units[i].few, few[units[i].phase], units[i].many, many[units[i].phase]);
-    return STATUS_OK;
+    enum status status = STATUS_OK;
+    for (size_t i = 0; i < sizeof units / sizeof *units; i++) {
+        const enum phase phase = units[i].phase;
+        const struct phase_times times = {units[i].few, units[i].many, few[phase], many[phase]};
+        if (phases[phase].unit_seconds > 0) continue; /* an earlier measurement was good enough */
+        const enum status fitted = phase_line(phase, &times, &phases[phase]);
+        if (fitted != STATUS_OK) status = fitted;
+    }
+    return status;
+}
+
+enum status phase_measure_attention(const struct kernels *kernels, const float *q,
+                                    struct phase_costs *costs) {
+    const struct phase_conditions *conditions = &costs->conditions;
+    const int32_t n_heads = N_KV_HEADS * conditions->group;
+    const struct rig model = {.kernels = kernels, .conditions = conditions, .n_heads = n_heads, .q = q};
+    enum status status = STATUS_INTERNAL;
+    for (int i = 0; i < PHASE_MEASUREMENTS && status != STATUS_OK; i++) {
+        double few[PHASES], many[PHASES];
+        TRY(time_parts(&model, false, few));
+        TRY(time_parts(&model, true, many));
+        status = fit(n_heads, few, many, costs->phases);
+    }
+    return status;
 }
