@@ -14,7 +14,7 @@ set(CMAKE_POSITION_INDEPENDENT_CODE ON)
 
 # caucus_program(NAME SOURCES …): what smpirun runs.
 function(caucus_program name)
-    add_library(${name} MODULE ${ARGN})
+    add_library(${name} MODULE ${ARGN} ${CMAKE_SOURCE_DIR}/cmake/smpi_entry.c)
     set_target_properties(${name} PROPERTIES PREFIX "" SUFFIX "")
-    target_link_options(${name} PRIVATE -Wl,-z,defs)
+    target_link_options(${name} PRIVATE -Wl,-z,defs -Wl,-e,smpi_entry)
 endfunction()

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "base/file.h"
+#include "base/launcher.h"
 #include "coordinator/bench_plan.h"
 #include "coordinator/commands.h"
 #include "coordinator/cost_file.h"
@@ -184,6 +185,9 @@ static enum status print_rows(const struct config *config, const struct row *row
 }
 
 static enum status check(const struct config *config) {
+    if (!launcher_simulates())
+        return FAIL(STATUS_BAD_INPUT, "simulate needs the simulated MPI: start it with tools/simulate, which "
+                                      "has smpirun run the program of the preset smpi (docs/scaling.md)");
     if (!config->costs)
         return FAIL(STATUS_BAD_INPUT, "name the costs that bench --costs measured with --costs FILE");
     return bench_plan_check_policies(config);

@@ -4,7 +4,6 @@
 
 #include "base/arena.h"
 #include "base/check.h"
-#include "base/launcher.h"
 #include "base/numbers.h"
 #include "base/timer.h"
 #include "cluster/allreduce.h"
@@ -18,10 +17,6 @@
  * do. */
 static enum status check(const struct simulation_setup *setup) {
     static const char *const known[] = {"full", "lessismore", "tidal", "raas", "streaming"};
-    if (!launcher_simulates())
-        return FAIL(STATUS_BAD_INPUT,
-                    "simulate needs the simulated MPI of the smpi preset, started by smpirun "
-                    "(docs/scaling.md)");
     for (size_t i = 0; i < sizeof known / sizeof *known; i++)
         if (strcmp(setup->engine.policy, known[i]) == 0) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT, "--policy %s: no costs were measured for what it does beside attention",

@@ -13,6 +13,8 @@ refuses "--logits: 'run' does not take this option; 'score' does" run -m $model 
 refuses "--top-p: 1.5 is out of range; it must be from 0 to 1" run -m $model --top-p 1.5
 refuses "--prompt: the value is missing; write --prompt TEXT" tokenize -m $model -p
 refuses "--prompt: the text is not valid UTF-8" tokenize -m $model -p $'a\xff'
+refuses "simulate needs the simulated MPI: start it with tools/simulate, which has smpirun run the program of the preset smpi (docs/scaling.md)" \
+    simulate -m models/lemma --costs tests/data/smpi/costs.json
 refuses "no model given; name a Hugging Face folder or a .gguf file with -m PATH or CAUCUS_MODEL" plan
 refuses "--wire bf16 rounds sums, and --numerics reproducible does not; it goes with --numerics fast" \
     run -m $model -p x --wire bf16

@@ -77,3 +77,10 @@ cmp "$scratch/first" "$scratch/second" || fail "two simulations differ"
 [ "$(wc -l <"$scratch/first")" -eq 7 ] || fail "simulate prints $(cat "$scratch/first")"
 if "$program" "${times[@]}" 2>"$scratch/err" >/dev/null; then fail "simulate runs without smpirun"; fi
 grep -q 'needs the simulated MPI' "$scratch/err" || fail "simulate without smpirun: $(cat "$scratch/err")"
+
+# Started by hand the program says by what it is to be started.
+code=0
+"$CAUCUS" --version >"$scratch/out" 2>"$scratch/err" || code=$?
+[ "$code" = 2 ] || fail "without smpirun the program ends with status $code"
+grep -q '^caucus: this build is for the simulated MPI: start it with tools/simulate' "$scratch/err" ||
+    fail "without smpirun: $(cat "$scratch/err")"
