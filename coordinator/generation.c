@@ -16,6 +16,8 @@ struct generation {
     struct stop_matcher *stop_matcher;
 
     struct token_list tokens; /* prompt, then what was generated */
+    int32_t n_prompt;         /* of them; the sequence's may be more: known tokens that are read */
+    int32_t n_drawn;          /* generated tokens whose row of logits has come; known ones run ahead of it */
     enum finish_reason finish_reason;
 
     struct bytes decoded; /* scratch: text of the newest token */
@@ -37,7 +39,7 @@ const char *finish_reason_name(enum finish_reason reason) {
 }
 
 static int32_t n_generated(const struct generation *generation) {
-    return (int32_t)generation->tokens.n - generation->sequence.n_prompt;
+    return (int32_t)generation->tokens.n - generation->n_prompt;
 }
 
 static bool finished(const void *self) {
@@ -45,19 +47,22 @@ static bool finished(const void *self) {
     return generation->finish_reason != FINISH_NONE;
 }
 
+/* Rows of logits are wanted of the tokens whose successor has not been drawn: of the last one, and of those
+ * before known ones. */
 static void plan(void *self, int32_t room, struct step_span *span_out) {
     struct generation *generation = self;
     struct sequence *sequence = &generation->sequence;
     sequence_next_span(sequence, generation->tokens.ids, room, span_out);
-    const bool reaches_end = sequence->n_planned == (int32_t)generation->tokens.n;
-    span_out->n_logits_rows = reaches_end ? 1 : 0;
+    const int32_t n_before = sequence->n_planned - span_out->n_tokens;
+    const int64_t first_row = larger_i64(n_before, generation->n_prompt + generation->n_drawn - 1);
+    span_out->n_logits_rows = (int32_t)larger_i64(sequence->n_planned - first_row, 0);
     span_out->inverse_temperature = sampler_inverse_temperature(&generation->options.sampler);
 }
 
 static enum status keep_logprobs(struct generation *generation, const struct logits_row *row, float logprob) {
     const int32_t n_top = generation->options.n_logprobs;
     if (n_top < 0) return STATUS_OK;
-    const size_t n = (size_t)n_generated(generation);
+    const size_t n = (size_t)generation->n_drawn;
     if (n == generation->logprobs_capacity) {
         const size_t capacity = n ? 2 * n : 64;
         float *logprobs = realloc(generation->logprobs, capacity * sizeof *logprobs);
@@ -118,7 +123,6 @@ static enum status flush_text(struct generation *generation) {
 
 static enum status accept(struct generation *generation, int32_t token) {
     TRY(token_list_append(&generation->tokens, token));
-    sampler_accept(generation->sampler, token);
     if (is_end_of_sequence(generation, token)) {
         generation->finish_reason = FINISH_STOP;
         return flush_text(generation);
@@ -143,16 +147,38 @@ static enum status fetch_row(void *self, float *logits) {
     return source->engine->fetch_logits(source->engine->self, source->row, logits);
 }
 
+static enum status compare(const struct generation *generation, int32_t drawn, int32_t known) {
+    if (drawn == known || generation->options.known.are_trusted) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s: token %d of the answer is %d, but %d is drawn there: the file is damaged, or comes from "
+                "another build",
+                generation->options.known.source, (int)generation->n_drawn, (int)known, (int)drawn);
+}
+
+/* The next token: a new one, or one that is known. */
+static enum status take_row(struct generation *generation, const struct logits_row *row,
+                            struct logits_source source) {
+    const int32_t index = generation->n_drawn;
+    const bool is_known = index < n_generated(generation);
+    struct sampled_token drawn;
+    TRY(sampler_draw(generation->sampler, row, (uint64_t)index, source, &drawn));
+    TRY(keep_logprobs(generation, row, drawn.logprob));
+    if (!is_known) TRY(accept(generation, drawn.token));
+    const int32_t token = generation->tokens.ids[generation->n_prompt + index];
+    TRY(compare(generation, drawn.token, token));
+    sampler_accept(generation->sampler, token);
+    generation->n_drawn++;
+    return STATUS_OK;
+}
+
+/* No rows: the prompt goes on. */
 static enum status take(void *self, const struct engine *engine, const struct logits_row *rows,
                         int32_t n_rows, int32_t first_row) {
     struct generation *generation = self;
-    if (n_rows == 0) return STATUS_OK; /* the prompt goes on */
-    struct row_source source = {.engine = engine, .row = first_row};
-    const struct logits_source fetcher = {.self = &source, .fetch = fetch_row};
-    struct sampled_token token;
-    TRY(sampler_draw(generation->sampler, rows, (uint64_t)n_generated(generation), fetcher, &token));
-    TRY(keep_logprobs(generation, rows, token.logprob));
-    TRY(accept(generation, token.token));
+    for (int32_t i = 0; i < n_rows; i++) {
+        struct row_source source = {.engine = engine, .row = first_row + i};
+        TRY(take_row(generation, &rows[i], (struct logits_source){.self = &source, .fetch = fetch_row}));
+    }
     return finished(generation) ? recall_take(&generation->recall, engine, generation->sequence.slot)
                                 : STATUS_OK;
 }
@@ -186,6 +212,23 @@ static enum status check_prompt(const struct engine *engine, const struct token_
     return STATUS_OK;
 }
 
+static enum status fail_known(const struct known_tokens *known, int32_t index, const char *what) {
+    return FAIL(STATUS_BAD_INPUT, "%s: token %d of the answer %s", known->source, (int)index, what);
+}
+
+/* As if they had just been drawn; that they would have been is seen later. */
+static enum status accept_known(struct generation *generation, const struct engine *engine) {
+    const struct known_tokens *known = &generation->options.known;
+    for (int32_t i = 0; i < known->n; i++) {
+        if (finished(generation)) return fail_known(known, i, "stands behind its end");
+        if (known->ids[i] < 0 || known->ids[i] >= engine->limits.vocab_size)
+            return fail_known(known, i, "is not in the vocabulary");
+        TRY(accept(generation, known->ids[i]));
+    }
+    if (known->are_read) generation->sequence.n_prompt += known->n;
+    return STATUS_OK;
+}
+
 static enum status set_up(struct generation *generation, const struct engine *engine,
                           const struct tokenizer *tokenizer) {
     const struct generation_options *options = &generation->options;
@@ -194,7 +237,8 @@ static enum status set_up(struct generation *generation, const struct engine *en
     TRY(stop_matcher_create(options->stop.items, options->stop.n, &generation->stop_matcher));
     for (size_t i = 0; i < generation->tokens.n; i++)
         sampler_accept(generation->sampler, generation->tokens.ids[i]);
-    return bytes_append(&generation->text, "", 0);
+    TRY(bytes_append(&generation->text, "", 0));
+    return accept_known(generation, engine);
 }
 
 enum status generation_create(const struct generation_options *options, const struct engine *engine,
@@ -221,6 +265,7 @@ enum status generation_create(const struct generation_options *options, const st
         .options = *options,
         .context_length = engine->limits.context_length - options->n_filled,
         .tokens = *prompt,
+        .n_prompt = (int32_t)prompt->n,
     };
     *prompt = (struct token_list){0};
     const enum status status = set_up(generation, engine, tokenizer);
@@ -263,8 +308,8 @@ enum finish_reason generation_finish_reason(const struct generation *generation)
 struct generation_view generation_view(const struct generation *generation) {
     return (struct generation_view){
         .prompt = generation->tokens.ids,
-        .n_prompt = generation->sequence.n_prompt,
-        .generated = generation->tokens.ids + generation->sequence.n_prompt,
+        .n_prompt = generation->n_prompt,
+        .generated = generation->tokens.ids + generation->n_prompt,
         .n_generated = n_generated(generation),
         .text = generation->text.data,
         .text_size = generation->text.size,

@@ -29,6 +29,16 @@ struct text_sink {
     enum status (*write)(void *self, const char *text, size_t size);
 };
 
+/* The first tokens of an answer that an earlier program began, so that this one goes on with it. The ids are
+ * looked at by generation_create only. */
+struct known_tokens {
+    const int32_t *ids; /* [n] */
+    int32_t n;
+    const char *source; /* where they come from, for sentences */
+    bool are_read;    /* in chunks, as a prompt is; else decoded again one by one, as the policy wants them */
+    bool are_trusted; /* else each is held against what is drawn in its place */
+};
+
 struct generation_options {
     struct sampler_config sampler;
     int32_t max_tokens;    /* at least 1; -1: until the context is full */
@@ -39,12 +49,15 @@ struct generation_options {
     struct text_list stop;
     int32_t n_logprobs;    /* best N beside each token; -1: none */
     struct text_sink sink; /* write NULL: none */
+    struct known_tokens known;
 };
 
 struct generation;
 
 /* Takes the prompt's ids over. The first n_cached of them, never all, are in the slot already. An empty
- * prompt, one that leaves no room in the context, or options out of range: STATUS_BAD_INPUT. */
+ * prompt, one that leaves no room in the context, options out of range or known tokens that cannot be:
+ * STATUS_BAD_INPUT. The text of known tokens goes out at once; where they end the answer, it is finished, and
+ * nothing for a scheduler. */
 NODISCARD enum status generation_create(const struct generation_options *options, const struct engine *engine,
                                         const struct tokenizer *tokenizer, struct token_list *prompt,
                                         int32_t n_cached, struct generation **generation_out);
