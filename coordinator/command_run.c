@@ -7,6 +7,7 @@
 #include "base/terminal.h"
 #include "coordinator/answer_printer.h"
 #include "coordinator/commands.h"
+#include "coordinator/run_journal.h"
 #include "coordinator/run_prompts.h"
 #include "coordinator/run_report.h"
 #include "coordinator/run_session.h"
@@ -16,6 +17,7 @@ struct answers {
     struct generation **generations;  /* [n] */
     struct answer_printer **printers; /* [n]; NULL: not text */
     size_t n;
+    struct run_journal *journal; /* NULL: none is kept */
 };
 
 /* Text is streamed where there is one answer; several would mix, so each is printed when all are done. */
@@ -26,6 +28,7 @@ static bool streams(const struct config *config, const struct answers *answers) 
 static enum status create_answer(struct run_session *session, struct answers *answers, size_t i,
                                  struct prompt *prompt) {
     struct generation_options options = run_session_options(session, i);
+    options.known = run_journal_known(answers->journal, i);
     if (!session->config->json) {
         TRY(answer_printer_create(session->config, prompt->thinking, &answers->printers[i]));
         if (streams(session->config, answers)) options.sink = answer_printer_sink(answers->printers[i]);
@@ -34,15 +37,30 @@ static enum status create_answer(struct run_session *session, struct answers *an
                              &answers->generations[i]);
 }
 
+/* Gives slots to answers that wait; what the journal has whole needs none. */
+static void begin_answers(struct run_session *session, const struct answers *answers, size_t *n_begun) {
+    while (*n_begun < answers->n && scheduler_has_room(session->scheduler)) {
+        struct generation *generation = answers->generations[(*n_begun)++];
+        if (generation_finish_reason(generation) != FINISH_NONE) continue;
+        scheduler_add(session->scheduler, generation_sequence(generation));
+    }
+}
+
+static enum status note_answers(const struct answers *answers, size_t n_begun) {
+    for (size_t i = 0; i < n_begun; i++)
+        TRY(run_journal_note(answers->journal, i, answers->generations[i]));
+    return STATUS_OK;
+}
+
 /* Runs all answers, as many side by side as there are slots, until done or cancelled. */
 static enum status run_all(struct run_session *session, const struct answers *answers) {
     size_t n_begun = 0;
     bool cancelled = false;
-    while (!cancelled && (n_begun < answers->n || scheduler_active(session->scheduler) > 0)) {
-        if (n_begun < answers->n && scheduler_has_room(session->scheduler))
-            scheduler_add(session->scheduler, generation_sequence(answers->generations[n_begun++]));
-        else
-            TRY(run_session_step(session, answers->generations, answers->n, &cancelled));
+    begin_answers(session, answers, &n_begun);
+    while (!cancelled && scheduler_active(session->scheduler) > 0) {
+        TRY(run_session_step(session, answers->generations, answers->n, &cancelled));
+        TRY(note_answers(answers, n_begun));
+        begin_answers(session, answers, &n_begun);
     }
     return STATUS_OK;
 }
@@ -88,10 +106,12 @@ static enum status show_recall(const struct run_session *session, const struct a
 
 static enum status answer_prompts(struct run_session *session, struct run_prompts *prompts,
                                   struct answers *answers) {
+    TRY(run_journal_open(session, prompts, &answers->journal));
     for (size_t i = 0; i < answers->n; i++)
         TRY(create_answer(session, answers, i, &prompts->prompts[i]));
     TRY(console_open(&session->console));
     TRY(run_all(session, answers));
+    TRY(run_journal_flush(answers->journal));
     /* From here on Ctrl-C ends the program: it may wait for a reader that never comes. */
     console_close(session->console);
     session->console = NULL;
@@ -104,6 +124,7 @@ static enum status answer_prompts(struct run_session *session, struct run_prompt
 }
 
 static void free_answers(struct answers *answers) {
+    run_journal_close(answers->journal);
     for (size_t i = 0; i < answers->n; i++) {
         if (answers->generations) generation_destroy(answers->generations[i]);
         if (answers->printers) answer_printer_destroy(answers->printers[i]);
@@ -137,6 +158,8 @@ enum status command_run(const struct config *config, const struct engine *engine
         return FAIL(STATUS_BAD_INPUT, "--fill-kv has no place in a chat; give the prompt with -p or -f");
     if (chat && config->probe != PROBE_NONE)
         return FAIL(STATUS_BAD_INPUT, "--probe has no place in a chat; give the prompt with -p or -f");
+    if (chat && config->journal)
+        return FAIL(STATUS_BAD_INPUT, "--journal has no place in a chat; give the prompt with -p or -f");
     struct run_session session;
     TRY(run_session_open(config, engine, &session));
     const enum status status = chat ? run_session_chat(&session) : run_prompts(&session);

@@ -7,6 +7,7 @@
 #include "base/numbers.h"
 #include "coordinator/bench_plan.h"
 #include "coordinator/eval_plan.h"
+#include "coordinator/run_journal.h"
 
 int32_t command_engines(const struct config *config) {
     if (config->command == COMMAND_BENCH) return config->costs ? 0 : bench_plan_engines(config);
@@ -22,11 +23,13 @@ enum status command_check(const struct config *config) {
     if (config->command == COMMAND_EVAL) return command_eval_check(config);
     if (config->command == COMMAND_TRACE) return command_trace_check(config);
     if (config->command == COMMAND_CALIBRATE) return command_calibrate_check(config);
+    if (config->command == COMMAND_RUN) TRY(run_journal_check(config));
     return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
 }
 
 enum status command_lock(const struct config *config, int *lock_out) {
-    return config->command == COMMAND_EVAL ? eval_results_lock(config->results, lock_out) : STATUS_OK;
+    if (config->command == COMMAND_EVAL) return eval_results_lock(config->results, lock_out);
+    return config->command == COMMAND_RUN ? run_journal_lock(config, lock_out) : STATUS_OK;
 }
 
 enum status command_needs_engine(const struct config *config, int32_t index, bool *needed_out) {

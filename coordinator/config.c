@@ -80,6 +80,20 @@ static enum status check_eval(const struct config *config) {
     return STATUS_OK;
 }
 
+/* What is in the journal is not computed again. */
+static enum status check_journal(const struct config *config) {
+    if (!config->journal) return STATUS_OK;
+    if (config->interactive)
+        return FAIL(STATUS_BAD_INPUT, "--interactive and --journal cannot be given together");
+    if (config->logprobs >= 0)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--logprobs and --journal cannot be given together: it keeps tokens, not probabilities");
+    if (config->probe != PROBE_NONE)
+        return FAIL(STATUS_BAD_INPUT,
+                    "--probe and --journal cannot be given together: steps of an earlier run are not probed");
+    return STATUS_OK;
+}
+
 static enum status check_supervise(const struct config *config) {
     if (config->supervised && config->supervised[0]) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT,
@@ -144,6 +158,7 @@ static enum status check_together(const struct config *config) {
         return FAIL(STATUS_BAD_INPUT, "--interactive and --json cannot be given together");
     if (config->command == COMMAND_RUN && config->logprobs >= 0 && !config->json)
         return FAIL(STATUS_BAD_INPUT, "--logprobs has no place in plain text; it needs --json");
+    if (config->command == COMMAND_RUN) TRY(check_journal(config));
     return STATUS_OK;
 }
 

@@ -116,7 +116,8 @@ struct config {
     double min_p;              /* NaN: likewise */
     double repetition_penalty; /* NaN: likewise */
     uint64_t seed;
-    int32_t logprobs; /* --logprobs N: best N with each token in --json; -1: none */
+    int32_t logprobs;    /* --logprobs N: best N with each token in --json; -1: none */
+    const char *journal; /* tokens go there as they come, and are gone on from; NULL: none */
 
     /* score */
     const char *input;         /* JSONL; "-" is standard input */

@@ -58,6 +58,11 @@ const struct option_group config_timing_options = {"Timing", timing_options,
                                                    sizeof timing_options / sizeof *timing_options};
 
 static const struct option output_options[] = {
+    {"journal", .kind = OPTION_PATH, FIELD(journal), .min = 1, .metavar = "FILE",
+     .doc =
+         "keep tokens there as they are generated, as JSON lines; the same run goes on from what is there, "
+         "with the same text",
+     .commands = RUN},
     {"results", .kind = OPTION_PATH, FIELD(results), .min = 1, .metavar = "FILE",
      .doc = "JSON lines, one for each finished sample; eval goes on from what is there", .commands = EVAL},
     {"text", .kind = OPTION_FLAG, FIELD(text), .initial = "true",
