@@ -97,7 +97,7 @@ static enum status check_journal(const struct config *config) {
 static enum status check_supervise(const struct config *config) {
     if (config->supervised && config->supervised[0]) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT,
-                "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ...");
+                "name the command to supervise: caucus supervise -- mpirun -n 4 caucus eval ...");
 }
 
 static enum status read_check(struct config *config) {
@@ -190,13 +190,19 @@ static enum status read_sources(struct config *config, struct options *options, 
     return check_together(config);
 }
 
-/* "--" and what stands behind it is another program's. Returns how many arguments come before. */
-static int split_at_dashes(int argc, char *const *argv, char *const **rest_out) {
-    for (int i = 0; i < argc; i++)
-        if (strcmp(argv[i], "--") == 0) {
-            *rest_out = argv + i + 1;
+/* The command to supervise begins behind "--", or with the first word that is no option or its value; it has
+ * options of its own. Returns how many arguments come before. */
+static int split_at_command(const struct options *options, int argc, char *const *argv, int n_before,
+                            char *const **rest_out) {
+    for (int i = n_before; i < argc; i++) {
+        const bool is_dashes = strcmp(argv[i], "--") == 0;
+        if (is_dashes || argv[i][0] != '-') {
+            *rest_out = argv + i + is_dashes;
             return i;
         }
+        const struct option *option = options_find(options, argv[i] + strspn(argv[i], "-")).option;
+        if (option && option->metavar) i++;
+    }
     return argc;
 }
 
@@ -204,10 +210,11 @@ enum status config_parse(int argc, char *const *argv, char *const *environment, 
     *config_out = (struct config){0};
     int n_before = 0;
     TRY(parse_command(argc, argv, &config_out->command, &n_before));
-    if (config_out->command == COMMAND_SUPERVISE) argc = split_at_dashes(argc, argv, &config_out->supervised);
     struct options *options = NULL;
     TRY(options_create(&config_table, config_out, &options));
     config_out->memory = options;
+    if (config_out->command == COMMAND_SUPERVISE)
+        argc = split_at_command(options, argc, argv, n_before, &config_out->supervised);
     const enum status status =
         read_sources(config_out, options, argc - n_before, (const char *const *)argv + n_before,
                      (const char *const *)environment);

@@ -143,18 +143,19 @@ static const struct command_text texts[] = {
     [COMMAND_SUPERVISE] =
         {.name = "supervise",
          .summary = "run a command, and again when it fails",
-         .usage = "[OPTION]... -- COMMAND [ARGUMENT]...",
+         .usage = "[OPTION]... [--] COMMAND [ARGUMENT]...",
          .about =
              "Runs the command; when it fails, ends what is left of it and runs it again, each time after a\n"
-             "longer pause. eval goes on behind its last sample; run begins anew, with the same text. Not run\n"
-             "again: a command that could not be run, or ended with status 2, which caucus has for what only a\n"
-             "person can mend, and one that was ended through this one (Ctrl-C, SIGTERM, SIGHUP). The exit\n"
-             "status is the command's last. A prompt cannot come from standard input.",
+             "longer pause. eval goes on from its results, run from its --journal; without one it begins anew.\n"
+             "Text that was printed is not printed again, but on a terminal. Not run again: a command that\n"
+             "could not be run, or ended with status 2, which caucus has for what only a person can mend, and\n"
+             "one that was ended through this one (Ctrl-C, SIGTERM, SIGHUP). The exit status is the command's\n"
+             "last. A prompt cannot come from standard input.",
          .examples =
              "  caucus supervise -- mpirun -n 4 caucus eval -m models/lemma --problems problems.jsonl \\\n"
              "      --results lemma.jsonl\n"
              "  caucus supervise --max-restarts 3 -- mpirun --hostfile hosts caucus run -m Qwen3-8B \\\n"
-             "      -f problem.txt --timeout 30 >answer.txt\n"},
+             "      -f problem.txt --journal problem.journal --timeout 30 >answer.txt\n"},
 };
 
 const struct command_text *config_command_text(enum command command) {

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "base/timer.h"
+#include "coordinator/supervised_output.h"
 
 enum { STATUS_USAGE = 2, STATUS_CANNOT_RUN = 126, STATUS_NOT_FOUND = 127 };
 
@@ -31,6 +32,7 @@ struct supervisor {
     const struct supervisor_options *options;
     sigset_t before; /* the signal mask that the command gets */
     int signals;     /* a signalfd */
+    struct supervised_output *output;
     pid_t child;
     bool ended; /* the child has, with … */
     int status; /* … this, as waitpid has it */
@@ -82,11 +84,13 @@ static void take_signal(struct supervisor *supervisor, const struct signalfd_sig
         kill(supervisor->child, (int)info->ssi_signo);
 }
 
-/* Until a signal comes, or so many seconds have passed. */
-static void wait_for_signal(struct supervisor *supervisor, double seconds) {
-    struct pollfd polled = {.fd = supervisor->signals, .events = POLLIN};
+/* Until a signal or output comes, or so many seconds have passed. */
+static void wait_for_event(struct supervisor *supervisor, double seconds) {
+    struct pollfd polled[1 + SUPERVISED_OUTPUT_POLLS] = {{.fd = supervisor->signals, .events = POLLIN}};
     struct signalfd_siginfo info;
-    (void)!poll(&polled, 1, seconds < 0 ? -1 : (int)ceil(seconds * 1000));
+    supervised_output_prepare(supervisor->output, polled + 1);
+    if (poll(polled, sizeof polled / sizeof *polled, seconds < 0 ? -1 : (int)ceil(seconds * 1000)) > 0)
+        supervised_output_advance(supervisor->output, polled + 1);
     while (read(supervisor->signals, &info, sizeof info) == sizeof info)
         take_signal(supervisor, &info);
     reap(supervisor);
@@ -140,7 +144,7 @@ static void end_orphans(struct supervisor *supervisor) {
             said = true;
             fprintf(stderr, "caucus: waiting for process %d, which cannot be ended\n", (int)children.pids[0]);
         }
-        wait_for_signal(supervisor, 0.05);
+        wait_for_event(supervisor, 0.05);
     }
 }
 
@@ -153,8 +157,9 @@ static void shorten_keepalive(void) {
     setenv("OMPI_MCA_oob_tcp_keepalive_probes", "3", 0);
 }
 
-static _Noreturn void become_command(const struct supervisor *supervisor, pid_t parent) {
+static _Noreturn void become_command(const struct supervisor *supervisor, pid_t parent, int output) {
     char *const *command = supervisor->options->command;
+    if (output >= 0) dup2(output, STDOUT_FILENO);
     prctl(PR_SET_PDEATHSIG, SIGTERM);
     if (getppid() != parent) _exit(128 + SIGTERM);
     sigprocmask(SIG_SETMASK, &supervisor->before, NULL);
@@ -166,18 +171,36 @@ static _Noreturn void become_command(const struct supervisor *supervisor, pid_t 
     _exit(error == ENOENT ? STATUS_NOT_FOUND : STATUS_CANNOT_RUN);
 }
 
-/* Runs the command once; the result is in `status`. */
-static enum status attempt(struct supervisor *supervisor) {
+static enum status start(struct supervisor *supervisor) {
     const pid_t self = getpid();
+    int output;
+    TRY(supervised_output_begin(supervisor->output, &output));
     supervisor->ended = false;
     fflush(NULL);
     supervisor->child = fork();
-    if (supervisor->child < 0) return FAIL(STATUS_IO, "cannot start another process: %s", strerror(errno));
-    if (supervisor->child == 0) become_command(supervisor, self);
+    const int error = errno;
+    if (supervisor->child == 0) become_command(supervisor, self, output);
+    if (output >= 0) close(output);
+    if (supervisor->child > 0) return STATUS_OK;
+    return FAIL(STATUS_IO, "cannot start another process: %s", strerror(error));
+}
+
+/* The rest of what was printed; who has told us to end does not wait for long. */
+static void finish_output(struct supervisor *supervisor) {
+    const double begin = timer_seconds();
+    while (!supervised_output_is_done(supervisor->output) &&
+           (!supervisor->told || timer_seconds() - begin < orphan_seconds))
+        wait_for_event(supervisor, supervisor->told ? 0.05 : -1);
+}
+
+/* Runs the command once; the result is in `status`. */
+static enum status attempt(struct supervisor *supervisor) {
+    TRY(start(supervisor));
     while (!supervisor->ended)
-        wait_for_signal(supervisor, -1);
+        wait_for_event(supervisor, -1);
     end_orphans(supervisor);
-    return STATUS_OK;
+    finish_output(supervisor);
+    return supervised_output_check(supervisor->output);
 }
 
 static int exit_status(int status) {
@@ -204,7 +227,7 @@ static void describe(const struct supervisor *supervisor, char *text, size_t roo
 static void pause_before(struct supervisor *supervisor, double seconds) {
     const double end = timer_seconds() + seconds;
     for (double left; !supervisor->told && (left = end - timer_seconds()) > 0;)
-        wait_for_signal(supervisor, left);
+        wait_for_event(supervisor, left);
 }
 
 static enum status run_all(struct supervisor *supervisor) {
@@ -233,7 +256,9 @@ static enum status run_all(struct supervisor *supervisor) {
 enum status supervisor_run(const struct supervisor_options *options, int *exit_status_out) {
     struct supervisor supervisor = {.options = options, .signals = -1};
     enum status status = take_signals(&supervisor);
+    if (status == STATUS_OK) status = supervised_output_create(&supervisor.output);
     if (status == STATUS_OK) status = run_all(&supervisor);
+    supervised_output_destroy(supervisor.output);
     give_signals_back(&supervisor);
     *exit_status_out = exit_status(supervisor.status);
     return status;

@@ -2,7 +2,8 @@
  *
  * What the command starts and leaves (mpirun killed, its ranks not) becomes the supervisor's child and is
  * ended before the command is run again: two of them never write one file. Should the supervisor itself be
- * killed, the command gets SIGTERM.
+ * killed, the command gets SIGTERM. What attempt after attempt prints is passed on once
+ * (supervised_output.h).
  *
  * Memory:  nothing outlives the call.
  * Threads: main thread only; signals that end or interrupt are taken while it runs, and passed on.

@@ -60,8 +60,54 @@ wait $supervisor 2>/dev/null || true
 for ((i = 0; i < 100; i++)); do if pgrep -f "^sleep 1000.75" >/dev/null; then sleep 0.05; else break; fi; done
 ! pgrep -f "^sleep 1000.75" || fail "the command outlives the supervisor"
 
-refuses "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ..." supervise
-refuses "name the command to supervise behind --: caucus supervise -- mpirun -n 4 caucus eval ..." supervise --
+# prints_once EXPECTED SCRIPT: what three attempts print, the last of which succeeds; $n is the attempt's number.
+prints_once() {
+    rm -f "$scratch/n"
+    "$program" supervise --backoff 0.01 -- sh -c "echo >>$scratch/n; n=\$(wc -l <$scratch/n); $2; [ \$n = 3 ]" \
+        >"$scratch/out" 2>"$scratch/err" || fail "$2: exit status $?"
+    printf "$1" | cmp - "$scratch/out" || fail "$2: $(cat "$scratch/out")"
+}
+
+# shellcheck disable=SC2016 # sh's own
+{
+    prints_once "a\nc\na\nb\nc\n" 'echo a; [ $n = 1 ] || echo b; [ $n = 2 ] || echo c' # the third as the second
+    grep -q "prints something else" "$scratch/err" || fail "another text, and no word of it: $(cat "$scratch/err")"
+    prints_once "1 2 3 " 'for i in 1 2 3; do printf "$i "; [ $i -lt $n ] || break; done'
+    ! grep -q "prints something else" "$scratch/err" || fail "the same text, and a word: $(cat "$scratch/err")"
+    prints_once "text\n" 'echo text'
+    prints_once "" :
+}
+seq 100000 >"$scratch/long"
+"$program" supervise --max-restarts 1 --backoff 0.01 -- sh -c "cat $scratch/long; exit 1" 2>/dev/null | cmp - "$scratch/long"
+status=0
+"$program" supervise --backoff 0.01 -- sh -c "cat $scratch/long; exit 1" >/dev/full 2>"$scratch/err" || status=$?
+[ $status = 2 ] || fail "a full disk: exit status $status"
+[ "$(cat "$scratch/err")" = "caucus: cannot write standard output: No space left on device" ] || fail "$(cat "$scratch/err")"
+
+# A reader who takes his time is no reason not to hear of signals.
+mkfifo "$scratch/pipe"
+exec 8<>"$scratch/pipe"
+"$program" supervise -- cat "$scratch/long" >"$scratch/pipe" &
+supervisor=$!
+sleep 0.3
+kill -TERM $supervisor
+status=0
+timeout 20 tail --pid=$supervisor -f /dev/null || fail "a reader who takes his time: it hangs"
+wait $supervisor || status=$?
+[ $status = 143 ] || fail "a reader who takes his time: exit status $status"
+exec 8>&-
+
+# Without dashes, too, and with a word on a run that keeps nothing.
+prints "a -- --b" supervise --max-restarts 3 --backoff=1 echo a -- --b
+ln -s /bin/true "$scratch/caucus"
+"$program" supervise "$scratch/caucus" run -p x 2>"$scratch/err"
+[ "$(cat "$scratch/err")" = "caucus: without --journal FILE run begins anew when it fails, with its first token" ] ||
+    fail "$(cat "$scratch/err")"
+"$program" supervise -- "$scratch/caucus" run -p x --journal=file 2>"$scratch/err"
+[ ! -s "$scratch/err" ] || fail "$(cat "$scratch/err")"
+
+refuses "name the command to supervise: caucus supervise -- mpirun -n 4 caucus eval ..." supervise
+refuses "name the command to supervise: caucus supervise -- mpirun -n 4 caucus eval ..." supervise --
 refuses "--backoff: -1 is out of range; it must be from 0 to 60" supervise --backoff -1 -- true
 status=0
 "$program" supervise -- "$scratch/nothing" 2>"$scratch/err" || status=$?
