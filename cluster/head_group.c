@@ -84,18 +84,18 @@ uint32_t head_group_other_stripes(const struct head_group *group) {
     return others;
 }
 
-void head_group_gather(struct head_group *group, const float *part, const size_t *counts, float *gathered) {
+void head_group_gather(struct head_group *group, const void *part, const size_t *sizes, void *gathered) {
     size_t total = 0;
     for (int member = 0; member < group->size; member++) {
-        CHECK(counts[member] <= INT_MAX - total);
-        group->counts[member] = (int)counts[member];
+        CHECK(sizes[member] <= INT_MAX - total);
+        group->counts[member] = (int)sizes[member];
         group->displacements[member] = (int)total;
-        total += counts[member];
+        total += sizes[member];
     }
     if (group->size == 1 || total == 0) return;
     const enum operation before = heartbeat_enter(group->comm->heartbeat, OPERATION_SHARED_HEAD);
-    COMM_MUST(group->comm, MPI_Allgatherv(part, group->counts[group->member], MPI_FLOAT, gathered,
-                                          group->counts, group->displacements, MPI_FLOAT, group->members));
+    COMM_MUST(group->comm, MPI_Allgatherv(part, group->counts[group->member], MPI_BYTE, gathered,
+                                          group->counts, group->displacements, MPI_BYTE, group->members));
     heartbeat_leave(group->comm->heartbeat, before);
 }
 

@@ -33,10 +33,10 @@ bool head_group_leaves_rows(const struct head_group *group);
 
 uint32_t head_group_other_stripes(const struct head_group *group); /* bit s: another member owns stripe s */
 
-/* Every member's floats for all of them, one member's after the other's. counts [size]; `gathered` has room
- * for their sum, below 2^31, and does not overlap with `part`.
- * Cost: (M - 1) α + 4 sum(counts) β, or less latency where MPI doubles. */
-void head_group_gather(struct head_group *group, const float *part, const size_t *counts, float *gathered);
+/* Every member's bytes for all of them, one member's after the other's. sizes [size]; `gathered` has room for
+ * their sum, below 2^31, and does not overlap with `part`.
+ * Cost: (M - 1) α + sum(sizes) β, or less latency where MPI doubles. */
+void head_group_gather(struct head_group *group, const void *part, const size_t *sizes, void *gathered);
 
 /* One member's bytes for all. */
 void head_group_broadcast(struct head_group *group, int member, void *data, size_t size);

@@ -8,6 +8,7 @@
 #include "kvshard/emulate_impl.h"
 #include "kvshard/kv_policy_impl.h"
 #include "kvshard/policy_options_impl.h"
+#include "kvshard/top_tokens_impl.h"
 
 static const struct kv_policy_vtable *const policies[] = {
     &kv_policy_full,   &kv_policy_lessismore, &kv_policy_delta,     &kv_policy_h2o,
@@ -22,7 +23,8 @@ struct kv_policy {
     const struct kv_policy_vtable *vtable;
     struct arena *memory;
     void *state;
-    struct emulate *emulate; /* NULL: scores are not boosted */
+    struct emulate *emulate;     /* NULL: scores are not boosted */
+    struct top_scratch *scratch; /* [n_threads] of pick; NULL: the policy does not look for the best */
     struct kv_cache *cache;
     int32_t n_slots, n_layers, n_heads_local, n_kv_heads_local, n_threads;
     int64_t context_length, dense_below;
@@ -85,12 +87,21 @@ static enum status create_emulate(const struct kv_policy_config *config, struct 
     return emulate_create(config, layer, policy->memory, &policy->emulate);
 }
 
+static enum status create_scratch(const struct kv_policy_config *config, struct kv_policy *policy) {
+    if (!policy->vtable->best) return STATUS_OK;
+    TRY(ARENA_TAKE(policy->memory, (size_t)config->n_threads, &policy->scratch));
+    for (int32_t i = 0; i < config->n_threads; i++)
+        TRY(top_scratch_create(policy->memory, config->kernels, config->context_length, &policy->scratch[i]));
+    return STATUS_OK;
+}
+
 static enum status create_state(const struct kv_policy_config *config, struct kv_policy *policy) {
     double values[KV_POLICY_MAX_OPTIONS];
     TRY(parse_and_check(config, policy->vtable, values));
     TRY(arena_create("the policy", &policy->memory));
     if (policy->vtable->create) TRY(policy->vtable->create(config, values, policy->memory, &policy->state));
     TRY(create_emulate(config, policy));
+    TRY(create_scratch(config, policy));
     arena_seal(policy->memory);
     return STATUS_OK;
 }
@@ -253,6 +264,29 @@ void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int3
     if (added_bits(policy, layer, n_cached) & KV_RANK)
         emulate_rank(policy->emulate, slot, n_cached, head,
                      kv_policy_set(policy, slot, layer, n_cached, head), scores);
+}
+
+struct kv_best kv_policy_best(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached) {
+    const bool all = added_bits(policy, layer, n_cached) || !policy->vtable->best ||
+                     !(own_bits(policy, slot, layer, n_cached) & KV_RANK);
+    return all ? (struct kv_best){0} : policy->vtable->best(policy->state, n_cached);
+}
+
+void kv_policy_pick(struct kv_policy *policy, int32_t thread, const float *scores, int64_t n, int64_t n_best,
+                    int32_t *indices_out) {
+    check_thread(policy, thread);
+    CHECK(policy->scratch);
+    struct top_scratch *scratch = &policy->scratch[thread];
+    scratch->kernels->words_of_scores(scores, n, scratch->words);
+    smallest_words(scratch->words, n, n_best, scratch, indices_out);
+}
+
+void kv_policy_rank_best(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer,
+                         int64_t n_cached, int32_t head, struct kv_scored scored) {
+    check_thread(policy, thread);
+    check_head(policy, head);
+    CHECK(kv_policy_best(policy, slot, layer, n_cached).n > 0);
+    policy->vtable->rank_best(policy->state, thread, slot, layer, n_cached, head, scored);
 }
 
 int64_t kv_policy_rescore(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer,

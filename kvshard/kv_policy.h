@@ -10,6 +10,7 @@
  *   choose   each KV head makes its set from the queries                          if KV_CHOOSE
  *   set      what each query head's list is; the worker computes its scores
  *   rank     each query head looks at the scores of its list                      if KV_RANK
+ *            or at the best of them (kv_policy_best), where ranks have parts of them
  *   rescore  each KV head replaces scores, and may leave out entries              if KV_RESCORE
  *            the worker weighs values by the softmax of the scores
  *   partial  something is added that is no token                                  if KV_ADD_PARTIAL
@@ -89,6 +90,19 @@ struct kv_set {
     int64_t n_tokens;
 };
 
+/* What a query head looks for in the scores of its list, which is all tokens: the n best of tokens
+ * [begin, end), ties to the lower token. n 0: it looks at all scores. */
+struct kv_best {
+    int64_t begin, end, n;
+};
+
+/* Scores of some tokens, which ascend. */
+struct kv_scored {
+    const int32_t *tokens; /* [n] */
+    const float *scores;   /* [n] */
+    int64_t n;
+};
+
 /* Attention already summed, of one KV head's queries: as kernels' attend_chunk gives it. */
 struct kv_partial {
     const float *max, *sum; /* [g] */
@@ -158,6 +172,18 @@ struct kv_set kv_policy_set(const struct kv_policy *policy, int32_t slot, int32_
 /* KV_RANK. scores [n_tokens of the head's list] */
 void kv_policy_rank(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
                     int32_t head, const float *scores);
+
+/* KV_RANK. The same on all ranks that share a KV head. */
+struct kv_best kv_policy_best(const struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_cached);
+
+/* The n_best best of scores [n], as that counts them: their indices, ascending. For policies that look for
+ * the best. */
+void kv_policy_pick(struct kv_policy *policy, int32_t thread, const float *scores, int64_t n, int64_t n_best,
+                    int32_t *indices_out);
+
+/* In the place of rank: `scored` has the best that kv_policy_best says, and whichever others. */
+void kv_policy_rank_best(struct kv_policy *policy, int32_t thread, int32_t slot, int32_t layer,
+                         int64_t n_cached, int32_t head, struct kv_scored scored);
 
 /* KV_RESCORE. scores [g, stride] of the list that the KV head's query heads share. Returns how many entries
  * of it have weight, at least 1: their indices are in entries_out [n_tokens of the list], ascending, and the

@@ -67,6 +67,12 @@ struct kv_policy_vtable {
                    int32_t kv_head, const float *q);
     void (*rank)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached, int32_t head,
                  const float *scores);
+
+    /* NULL: rank looks at all scores. Those that have one have both. */
+    struct kv_best (*best)(const void *state, int64_t n_cached);
+    void (*rank_best)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                      int32_t head, struct kv_scored scored);
+
     int64_t (*rescore)(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
                        int32_t kv_head, float *scores, int64_t stride, int32_t *entries_out);
     struct kv_partial (*partial)(const void *state, int32_t slot, int32_t layer, int32_t kv_head);

@@ -127,6 +127,22 @@ static void lessismore_rank(void *state, int32_t thread, int32_t slot, int32_t l
                &policy->scratch[thread], ranking_of(policy, slot, head));
 }
 
+static struct kv_best lessismore_best(const void *state, int64_t n_cached) {
+    const struct lessismore *policy = state;
+    return (struct kv_best){policy->n_sinks, n_cached - policy->n_recent, policy->k_mid};
+}
+
+static void lessismore_rank_best(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                                 int32_t head, struct kv_scored scored) {
+    const struct lessismore *policy = state;
+    int32_t *ranking = ranking_of(policy, slot, head);
+    (void)layer;
+    (void)n_cached;
+    top_tokens(scored.scores, scored.n, policy->k_mid, &policy->scratch[thread], ranking);
+    for (int32_t i = 0; i < policy->k_mid; i++)
+        ranking[i] = scored.tokens[ranking[i]] - policy->n_sinks;
+}
+
 /* message [n_candidates] */
 static void lessismore_propose(void *state, int32_t slot, int32_t layer, int64_t n_cached,
                                uint32_t *message_out) {
@@ -183,6 +199,8 @@ const struct kv_policy_vtable kv_policy_lessismore = {
     .layer = lessismore_layer,
     .message_words = lessismore_message_words,
     .rank = lessismore_rank,
+    .best = lessismore_best,
+    .rank_best = lessismore_rank_best,
     .propose = lessismore_propose,
     .take = lessismore_take,
     .set = lessismore_set,

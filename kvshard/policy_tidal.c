@@ -63,17 +63,38 @@ static int64_t set_index(const struct tidal *tidal, int32_t slot, int32_t head) 
     return (int64_t)slot * tidal->n_heads + head;
 }
 
-static void tidal_rank(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
-                       int32_t head, const float *scores) {
-    struct tidal *tidal = state;
+/* tokens NULL: the scores are those of the first tokens. */
+static void choose_set(const struct tidal *tidal, int32_t thread, int64_t index, int64_t n_cached,
+                       struct kv_scored scored) {
     struct top_scratch *scratch = &tidal->scratch[thread];
-    const int64_t index = set_index(tidal, slot, head), n_best = tidal->budget - 1;
+    const int64_t n_best = tidal->budget - 1;
     int32_t *set = tidal->sets + index * tidal->budget;
-    (void)layer;
-    tidal->kernels->words_of_scores(scores, n_cached - 1, scratch->words);
-    smallest_words(scratch->words, n_cached - 1, n_best, scratch, set);
+    tidal->kernels->words_of_scores(scored.scores, scored.n, scratch->words);
+    smallest_words(scratch->words, scored.n, n_best, scratch, set);
+    for (int64_t i = 0; scored.tokens && i < n_best; i++)
+        set[i] = scored.tokens[set[i]];
     set[n_best] = (int32_t)(n_cached - 1);
     tidal->is_set[index] = true;
+}
+
+static void tidal_rank(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                       int32_t head, const float *scores) {
+    const struct tidal *tidal = state;
+    (void)layer;
+    choose_set(tidal, thread, set_index(tidal, slot, head), n_cached,
+               (struct kv_scored){.scores = scores, .n = n_cached - 1});
+}
+
+static struct kv_best tidal_best(const void *state, int64_t n_cached) {
+    const struct tidal *tidal = state;
+    return (struct kv_best){0, n_cached - 1, tidal->budget - 1};
+}
+
+static void tidal_rank_best(void *state, int32_t thread, int32_t slot, int32_t layer, int64_t n_cached,
+                            int32_t head, struct kv_scored scored) {
+    const struct tidal *tidal = state;
+    (void)layer;
+    choose_set(tidal, thread, set_index(tidal, slot, head), n_cached, scored);
 }
 
 static struct kv_set tidal_set(const void *state, int32_t slot, int32_t layer, int32_t head) {
@@ -92,5 +113,7 @@ const struct kv_policy_vtable kv_policy_tidal = {
     .create = tidal_create,
     .layer = tidal_layer,
     .rank = tidal_rank,
+    .best = tidal_best,
+    .rank_best = tidal_rank_best,
     .set = tidal_set,
 };

@@ -67,6 +67,7 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     TRY(ARENA_TAKE(memory, n_heads * (size_t)shape->context_length, &attention->sorted_entries));
     TRY(create_score_memory(memory, shape, attention));
     TRY(head_exchange_create(shape, memory, &attention->exchange));
+    TRY(score_exchange_create(shape, memory, &attention->all_scores));
     own_stripes(attention);
     *attention_out = attention;
     return STATUS_OK;
@@ -238,15 +239,31 @@ static void choose_sets(const struct attention *attention, const struct attentio
         }
 }
 
-/* Every head looks at the scores that were kept. */
+/* Gets the scores of other ranks' rows. true: of the best only. */
+static bool exchange_scores(const struct attention *attention, const struct attention_call *call,
+                            const struct batch_block *block) {
+    struct score_exchange *exchange = attention->all_scores;
+    if (!exchange) return false;
+    const struct kv_best best =
+        kv_policy_best(call->policy, block->slot, call->layer, block->first_position + 1);
+    if (best.n > 0 && score_exchange_best(exchange, call->policy, &attention->items[0], best)) return true;
+    score_exchange_all(exchange, attention->items, attention->n_items);
+    return false;
+}
+
+/* Every head looks at the scores that were kept, or at the best of all ranks'. */
 static void rank(const struct attention *attention, const struct attention_call *call,
-                 const struct batch_block *block) {
+                 const struct batch_block *block, bool best) {
     const int64_t context = attention->shape.context_length, n_cached = block->first_position + 1;
     const int32_t n_heads = attention->shape.n_heads_local;
 #pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_cached * n_heads))
     for (int32_t head = 0; head < n_heads; head++)
-        kv_policy_rank(call->policy, omp_get_thread_num(), block->slot, call->layer, n_cached, head,
-                       attention->scores + head * context);
+        if (best)
+            kv_policy_rank_best(call->policy, omp_get_thread_num(), block->slot, call->layer, n_cached, head,
+                                score_exchange_scored(attention->all_scores, head));
+        else
+            kv_policy_rank(call->policy, omp_get_thread_num(), block->slot, call->layer, n_cached, head,
+                           attention->scores + head * context);
 }
 
 /* Has the policy replace the scores of one KV head; returns what is left of its list. */
@@ -288,6 +305,13 @@ static void weigh(struct attention *attention, const struct attention_call *call
     run_items(attention, call);
 }
 
+/* Waiting for the group is no proposing. */
+static double take_score_seconds(struct attention *attention) {
+    const double seconds = attention->all_scores ? score_exchange_take_seconds(attention->all_scores) : 0;
+    attention->sync_seconds += seconds;
+    return seconds;
+}
+
 /* A decode token whose policy looks at the scores. */
 static void attend_by_scores(struct attention *attention, const struct attention_call *call, int32_t decode) {
     const struct batch_block *block = &call->batch->blocks[call->batch->decodes[decode]];
@@ -298,14 +322,13 @@ static void attend_by_scores(struct attention *attention, const struct attention
         add_sets(attention, call, block, kv_head, work,
                  attention->scores + kv_head * attention->group * attention->shape.context_length);
     run_items(attention, call);
-    if (attention->exchange && !head_group_leaves_rows(attention->shape.group))
-        head_exchange_scores(attention->exchange, attention->items, attention->n_items);
     const double begin = timer_seconds();
-    if (action & KV_RANK) rank(attention, call, block);
+    const bool best = exchange_scores(attention, call, block);
+    if (action & KV_RANK) rank(attention, call, block, best);
     if (action & KV_AGREE)
         kv_policy_propose(call->policy, block->slot, call->layer, block->first_position + 1,
                           call->messages + call->message_offsets[decode]);
-    attention->propose_seconds += timer_seconds() - begin;
+    attention->propose_seconds += timer_seconds() - begin - take_score_seconds(attention);
     if (action & KV_RESCORE) weigh(attention, call, block);
 }
 
@@ -330,5 +353,7 @@ double attention_take_propose_seconds(struct attention *attention) {
 }
 
 double attention_take_sync_seconds(struct attention *attention) {
-    return attention->exchange ? head_exchange_take_seconds(attention->exchange) : 0;
+    const double seconds = attention->sync_seconds;
+    attention->sync_seconds = 0;
+    return seconds + (attention->exchange ? head_exchange_take_seconds(attention->exchange) : 0);
 }

@@ -14,6 +14,7 @@
 #include "worker/attention.h"
 #include "worker/head_exchange_impl.h"
 #include "worker/partial.h"
+#include "worker/score_exchange_impl.h"
 #include "worker/striped_list.h"
 
 /* Query heads, all of one KV head, that read the same tokens. */
@@ -84,13 +85,14 @@ struct scratch {
 struct attention {
     struct attention_shape shape;
     const struct kernels *kernels;
-    struct head_exchange *exchange; /* NULL: this rank has whole heads */
-    struct shard_range own;         /* stripes */
-    int32_t in_order[KV_STRIPES];   /* these in the order of their units */
-    int32_t group;                  /* g */
-    float scale;                    /* 1 / sqrt(head_dim) */
-    struct scratch *scratch;        /* [n_threads] */
-    struct item *items;             /* [max_tokens * n_heads_local] of the run under way */
+    struct head_exchange *exchange;    /* NULL: this rank has whole heads */
+    struct score_exchange *all_scores; /* NULL: this rank has all that are looked at */
+    struct shard_range own;            /* stripes */
+    int32_t in_order[KV_STRIPES];      /* these in the order of their units */
+    int32_t group;                     /* g */
+    float scale;                       /* 1 / sqrt(head_dim) */
+    struct scratch *scratch;           /* [n_threads] */
+    struct item *items;                /* [max_tokens * n_heads_local] of the run under way */
     int32_t n_items;
     int64_t cost;       /* chunks x rows of all items */
     int64_t n_products; /* entries x rows of all items */
@@ -103,7 +105,7 @@ struct attention {
     float *scores;    /* [n_heads_local, context_length] of one sequence whose policy looks at them */
     int32_t *entries; /* [n_kv_heads_local, context_length] of its lists that kv_policy_rescore left … */
     int32_t *rows;    /* … and where they are in the cache */
-    double propose_seconds;
+    double propose_seconds, sync_seconds;
 };
 
 /* Attends to all pieces of the thread's share. */

@@ -3,12 +3,11 @@
  *
  * Each sums the stripes that it owns (kvshard/kv_stripes.h) to the largest subtrees there are of them, and
  * gets those of the others: at most 8 sums of D + 2 floats for a query, however long its list is. All of them
- * then merge the same sums in the same order. Where the policy looks at scores, each gets the others', too.
+ * then merge the same sums in the same order.
  *
  * Memory:  from the arena given to create.
  * Threads: put may run in parallel for different queries; the others on the main thread.
- * Ranks:   scores and finish are collective over the group: what they send depends on lists, which are the
- *          same on all members. */
+ * Ranks:   finish is collective over the group. */
 #pragma once
 
 #include "cluster/head_group.h"
@@ -18,7 +17,6 @@
 
 struct attention;
 struct head_exchange;
-struct item;
 
 /* A rank that has whole heads gives NULL: nothing is exchanged. */
 NODISCARD enum status head_exchange_create(const struct attention_shape *shape, struct arena *memory,
@@ -30,9 +28,6 @@ void head_exchange_begin(struct head_exchange *exchange, int32_t n_rows);
 /* The sums of this rank's stripes for one of the layer's queries. */
 void head_exchange_put(const struct head_exchange *exchange, int64_t row, int32_t head,
                        const struct partial stripes[KV_STRIPES]);
-
-/* Fills in the scores of other members' stripes, of all items. */
-void head_exchange_scores(struct head_exchange *exchange, const struct item *items, int32_t n_items);
 
 /* out [n_rows, n_heads_local * head_dim]. */
 void head_exchange_finish(struct head_exchange *exchange, const struct kernels *kernels, float *out);

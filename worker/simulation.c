@@ -56,6 +56,7 @@ static enum status take_group_memory(struct simulation *simulation) {
     const size_t scores = n_heads * (size_t)simulation->setup->engine.context_length;
     const size_t room = n_members == 1 ? 0 : partials > scores ? partials : scores;
     TRY(ARENA_TAKE(simulation->memory, (size_t)n_members, &simulation->counts));
+    TRY(ARENA_TAKE(simulation->memory, (size_t)n_members, &simulation->sizes));
     TRY(ARENA_TAKE(simulation->memory, room, &simulation->part));
     return ARENA_TAKE(simulation->memory, room, &simulation->parts);
 }

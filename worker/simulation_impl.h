@@ -24,7 +24,8 @@ struct simulation {
     uint32_t *part_message, *all_messages; /* places, this rank's and all, of one round */
     unsigned char *sent, *gathered;
     float *part, *parts;  /* [context * heads of a KV head], or a few heads */
-    size_t *counts;       /* [members of the group] */
+    int64_t *counts;      /* [members of the group] scores of a query head */
+    size_t *sizes;        /* likewise, bytes of everything */
     size_t *gather_sizes; /* [ranks] */
     double *compute_of;   /* [ranks], on rank 0 */
     uint64_t n_plans;

@@ -12,6 +12,7 @@
 #include "kvshard/kv_policy.h"
 #include "kvshard/kv_pool.h"
 #include "kvshard/kv_stripes.h"
+#include "worker/score_counts.h"
 
 enum { N_CANDIDATES = 64, SLOT = 0 };
 
@@ -74,16 +75,36 @@ static int64_t own_part(const struct simulation *simulation, int64_t n_tokens) {
     return n_tokens * simulation->share.n_stripes / SHARD_STRIPES;
 }
 
-/* Every member's scores of the tokens of its stripes, as worker/head_exchange.c. */
-static void exchange_scores(struct simulation *simulation, int64_t n_tokens) {
+/* So many scores of every query head from each member. */
+static void exchange_scores(struct simulation *simulation, size_t score_bytes) {
     struct head_group *group = simulation->group;
-    if (head_group_size(group) == 1) return;
     for (int member = 0; member < head_group_size(group); member++)
-        simulation->counts[member] = (size_t)(n_tokens * shard_range_size(head_group_stripes(group, member)) /
-                                              SHARD_STRIPES * simulation->share.n_heads);
+        simulation->sizes[member] =
+            (size_t)(simulation->counts[member] * simulation->share.n_heads) * score_bytes;
     const double begin = begin_exchange(simulation);
-    head_group_gather(group, simulation->part, simulation->counts, simulation->parts);
+    head_group_gather(group, simulation->part, simulation->sizes, simulation->parts);
     end_exchange(simulation, EXCHANGE_SCORES, begin);
+}
+
+/* Ranks its own rows' scores, exchanges the best and ranks these, if they are the fewer; else all scores. No
+ * member has more of the best than it sends at first. */
+static void rank_together(struct simulation *simulation, struct kv_best best, int64_t n_tokens) {
+    struct head_group *group = simulation->group;
+    const int64_t n_heads = simulation->share.n_heads;
+    const struct shard_range own = head_group_stripes(group, head_group_member(group));
+    if (best.n > 0 && score_counts_best(group, n_tokens, best, SCORE_TIMES, simulation->counts)) {
+        int64_t n_sent = 0;
+        for (int member = 0; member < head_group_size(group); member++)
+            n_sent += simulation->counts[member];
+        compute_selection(simulation, PHASE_RANK, score_rows(own, best.begin, best.end) * n_heads);
+        exchange_scores(simulation, sizeof(float) + sizeof(int32_t));
+        compute_selection(simulation, PHASE_RANK, n_sent * n_heads);
+        return;
+    }
+    for (int member = 0; member < head_group_size(group); member++)
+        simulation->counts[member] = score_rows(head_group_stripes(group, member), 0, n_tokens);
+    exchange_scores(simulation, sizeof(float));
+    compute_selection(simulation, PHASE_RANK, n_tokens * n_heads);
 }
 
 /* Every member's sums of its stripes, the largest subtrees of them. */
@@ -93,19 +114,18 @@ static void exchange_partials(struct simulation *simulation) {
     for (int member = 0; member < head_group_size(group); member++) {
         const struct shard_range stripes = head_group_stripes(group, member);
         const int32_t end = (int32_t)stripes.end;
-        simulation->counts[member] = 0;
+        simulation->sizes[member] = 0;
         for (int32_t i = (int32_t)stripes.begin; i < end; i += kv_stripe_subtree(i, end))
-            simulation->counts[member] +=
-                (size_t)(simulation->share.n_heads * (simulation->setup->dims.head_dim + 2));
+            simulation->sizes[member] +=
+                (size_t)(simulation->share.n_heads * (simulation->setup->dims.head_dim + 2)) * sizeof(float);
     }
     const double begin = begin_exchange(simulation);
-    head_group_gather(group, simulation->part, simulation->counts, simulation->parts);
+    head_group_gather(group, simulation->part, simulation->sizes, simulation->parts);
     end_exchange(simulation, EXCHANGE_PARTIALS, begin);
 }
 
-/* Attention and what the policy does before and after it. Who shares a KV head chooses and ranks all of it.
- */
-static void attend(struct simulation *simulation, enum kv_attention action, int64_t n_cached) {
+/* Attention and what the policy does before and after it. Who shares a KV head chooses by all of it. */
+static void attend(struct simulation *simulation, enum kv_attention action, int32_t layer, int64_t n_cached) {
     const struct simulation_share *share = &simulation->share;
     const int64_t budget = smaller_i64(simulation->setup->engine.budget, n_cached);
     const int64_t n_resident = kv_policy_evicts(simulation->policy) ? budget : n_cached;
@@ -116,8 +136,10 @@ static void attend(struct simulation *simulation, enum kv_attention action, int6
     compute(simulation, set ? PHASE_ATTEND_SET : PHASE_ATTEND,
             own_part(simulation, n_listed) * share->n_kv_heads);
     if (action & KV_RANK) {
-        exchange_scores(simulation, n_listed);
-        compute_selection(simulation, PHASE_RANK, n_listed * share->n_heads);
+        if (head_group_size(simulation->group) == 1)
+            compute_selection(simulation, PHASE_RANK, n_listed * share->n_heads);
+        else
+            rank_together(simulation, kv_policy_best(simulation->policy, SLOT, layer, n_cached), n_listed);
     }
     exchange_partials(simulation);
 }
@@ -171,7 +193,7 @@ static void run_layer(struct simulation *simulation, int32_t layer, int64_t n_ca
     compute(simulation, PHASE_NORM, setup->dims.hidden_size);
     compute(simulation, simulation->product, share->qkv_bytes);
     compute(simulation, PHASE_HEADS, share->n_heads + share->n_kv_heads);
-    attend(simulation, action, n_cached);
+    attend(simulation, action, layer, n_cached);
     if (words > 0) begin_agreement(simulation, words);
 
     compute(simulation, simulation->product, share->o_bytes);

@@ -202,6 +202,8 @@ policies)
     [ "$(policies "$data/../../models/lemma" | wc -w)" -ge 2 ] || failed=1
     compare_policies "$data/../../models/lemma"
     compare_long "$data/../../models/lemma" --policy quest --budget 128
+    compare_long "$data/../../models/lemma" --policy lessismore --budget 32 # so few that the best travel, not all scores
+    compare_long "$data/../../models/lemma" --policy tidal --budget 32
     ;;
 architectures)
     for model in tiny_qwen2 tiny_qwen3_tf5 tiny_qwen3_moe tiny_mistral_window tiny_llama3_yarn; do

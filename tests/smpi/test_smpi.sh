@@ -47,12 +47,12 @@ for n in 3 6; do
     cmp "$scratch/alone" "$scratch/out" || fail "$n simulated ranks that add by messages write something else"
 done
 
-# The collectives of one decode step, as rank 1 makes them. How many words an agreement has, how many scores a group and
-# how many candidates rank 0 gets depend on what else is asked; everything else must be the same.
+# The collectives of one decode step, as rank 1 makes them. How many words an agreement has and how many candidates rank 0
+# gets depend on what else is asked; everything else must be the same, what a group gathers byte by byte.
 collectives() { # collectives NAME
     awk '/ bcast 1024 / { n = 0; inside = 1 }
          inside && $2 ~ /bcast|allreduce|gatherv/ {
-             size = $2 == "allreduce" && $5 == 20 ? $3 : ""
+             size = $2 == "allgatherv" ? $0 : $2 == "allreduce" && $5 == 20 ? $3 : ""
              line[++n] = $2 " " size
          }
          inside && $2 == "gatherv" { if (n > 3) { step = ""; for (i = 1; i <= n; i++) step = step line[i] "\n" } inside = 0 }

@@ -21,7 +21,14 @@ enum {
     LAYERS = 4,
     MAX_ROWS = 40,
     BUDGET = 200,
+    SMALL_BUDGET = 40,
     N_THREADS = 2
+};
+
+struct setting {
+    const char *policy;
+    int32_t budget;
+    bool ties; /* few different keys: most scores are equal */
 };
 
 /* All of the head, or what this rank has of it. */
@@ -39,7 +46,7 @@ static const struct kernels *kernels(void) {
 }
 
 /* group NULL: one rank has the whole head. */
-static struct world create(const char *policy_name, struct head_group *group) {
+static struct world create(struct setting setting, struct head_group *group) {
     static const int32_t select_layers[] = {1};
     struct world world;
     const struct kv_shape shape = {.n_slots = N_SLOTS,
@@ -59,11 +66,11 @@ static struct world create(const char *policy_name, struct head_group *group) {
                                               .rescores = true,
                                               .kv_dtype = DTYPE_F16,
                                               .group = group};
-    struct kv_policy_config policy = {.name = policy_name,
-                                      .budget = BUDGET,
+    struct kv_policy_config policy = {.name = setting.policy,
+                                      .budget = setting.budget,
                                       .recent_ratio = 0.25,
                                       .n_sinks = 4,
-                                      .n_select_layers = strcmp(policy_name, "quest") ? 1 : 0,
+                                      .n_select_layers = strcmp(setting.policy, "quest") ? 1 : 0,
                                       .select_layers = select_layers,
                                       .n_slots = N_SLOTS,
                                       .n_layers = LAYERS,
@@ -96,12 +103,13 @@ static void draw_row(uint64_t stream, uint64_t position, float *row) {
         row[d] = (float)(rng_uniform(stream, position, d) * 4 - 2);
 }
 
-static void fill_slot(struct world *world, int32_t slot, int64_t n) {
+static void fill_slot(struct world *world, int32_t slot, int64_t n, bool ties) {
     float key[HEAD_DIM], value[HEAD_DIM];
     assert_int_equal(kv_policy_admit(world->policy, slot, 0, n, false), STATUS_OK);
     for (int32_t layer = 0; layer < LAYERS; layer++)
         for (int64_t token = 0; token < n; token++) {
-            draw_row((uint64_t)(2 * (slot * LAYERS + layer)), (uint64_t)token, key);
+            const int64_t key_number = ties ? token * 7 % 5 : token;
+            draw_row((uint64_t)(2 * (slot * LAYERS + layer)), (uint64_t)key_number, key);
             draw_row((uint64_t)(2 * (slot * LAYERS + layer) + 1), (uint64_t)token, value);
             kv_cache_append(world->cache, slot, layer, 0, token, key, value);
             kv_policy_feed(world->policy, 0, slot, layer, token, key);
@@ -137,7 +145,8 @@ static void run_layer(struct world *world, const struct batch *batch, int32_t la
         kv_policy_take(world->policy, 0, layer, n_cached, world->messages);
 }
 
-static void sharing_does_not_show(const char *policy, int64_t n_decode, int64_t n_other, int32_t n_prefill) {
+static void setting_does_not_show(struct setting setting, int64_t n_decode, int64_t n_other,
+                                  int32_t n_prefill) {
     static float q[MAX_ROWS * GROUP * HEAD_DIM];
     const int64_t lengths[N_SLOTS] = {n_decode, n_other};
     struct shard_map map;
@@ -145,11 +154,11 @@ static void sharing_does_not_show(const char *policy, int64_t n_decode, int64_t 
     const struct shard_dims dims = {GROUP, 1, HEAD_DIM, 64, 0, 64, 64};
     assert_int_equal(shard_map_create(&dims, comm_size(comm), &map), STATUS_OK);
     assert_int_equal(head_group_create(comm, &map, &group), STATUS_OK);
-    struct world whole = create(policy, NULL), shared = create(policy, group);
+    struct world whole = create(setting, NULL), shared = create(setting, group);
     const struct batch batch = new_batch(whole.memory, lengths, n_prefill);
     for (int32_t slot = 0; slot < N_SLOTS; slot++) {
-        fill_slot(&whole, slot, lengths[slot]);
-        fill_slot(&shared, slot, lengths[slot]);
+        fill_slot(&whole, slot, lengths[slot], setting.ties);
+        fill_slot(&shared, slot, lengths[slot], setting.ties);
     }
     for (int32_t layer = 0; layer < LAYERS; layer++) {
         for (size_t i = 0; i < sizeof q / sizeof *q; i++)
@@ -162,6 +171,10 @@ static void sharing_does_not_show(const char *policy, int64_t n_decode, int64_t 
     destroy(&whole);
     destroy(&shared);
     head_group_destroy(group);
+}
+
+static void sharing_does_not_show(const char *policy, int64_t n_decode, int64_t n_other, int32_t n_prefill) {
+    setting_does_not_show((struct setting){policy, BUDGET, false}, n_decode, n_other, n_prefill);
 }
 
 static void test_long_lists(void **state) {
@@ -184,6 +197,17 @@ static void test_sets(void **state) {
     sharing_does_not_show("quest", 1777, 129, 3);
 }
 
+/* Of few tokens the best of all ranks travel, of many all scores. */
+static void test_sets_of_few(void **state) {
+    static const int64_t lengths[] = {SMALL_BUDGET + 1, 129, 260, 1100, CONTEXT};
+    static const char *const policies[] = {"lessismore", "tidal"};
+    (void)state;
+    for (int i = 0; i < 2; i++)
+        for (int ties = 0; ties < 2; ties++)
+            for (int j = 0; j < 5; j++)
+                setting_does_not_show((struct setting){policies[i], SMALL_BUDGET, ties}, lengths[j], 20, 1);
+}
+
 static void test_replaced_scores(void **state) {
     (void)state;
     sharing_does_not_show("sparsemax", 1100, 40, 2);
@@ -197,6 +221,7 @@ int main(void) {
         cmocka_unit_test(test_long_lists),
         cmocka_unit_test(test_one_stripe_has_all),
         cmocka_unit_test(test_sets),
+        cmocka_unit_test(test_sets_of_few),
         cmocka_unit_test(test_replaced_scores),
     };
     return cmocka_run_group_tests(tests, mpi_fixture_open, mpi_fixture_close);
