@@ -4,6 +4,7 @@
 
 #include "base/file.h"
 #include "coordinator/commands.h"
+#include "coordinator/eval_journal.h"
 #include "coordinator/eval_plan.h"
 #include "coordinator/eval_plot.h"
 #include "coordinator/eval_run.h"
@@ -49,7 +50,7 @@ static enum status show(const struct config *config, const struct eval_results *
 enum status command_eval_summary(const struct config *config) {
     const char *path = config->summary_only ? config->summary_only : config->results;
     struct eval_results results;
-    if (config->summary_only) TRY(file_check_readable(path));
+    TRY(config->summary_only ? file_check_readable(path) : eval_journal_remove(config));
     if (config->summary_only && config->plot) TRY(figure_check(config->plot));
     TRY(eval_results_read(path, &results));
     const enum status status =

@@ -8,6 +8,7 @@
 #include "base/numbers.h"
 #include "coordinator/answer_settings.h"
 #include "coordinator/bench_plan.h"
+#include "coordinator/eval_journal.h"
 #include "coordinator/memory_plan.h"
 
 enum { PARALLEL_MOST = 16 };
@@ -140,8 +141,9 @@ enum status eval_plan_check(const struct config *config) {
     TRY(eval_input_read(config, &input));
     struct eval_todo *todo = NULL;
     size_t n;
-    const enum status status =
+    enum status status =
         eval_plan_todo(config, &(struct eval_method){0}, &input.problems, &input.results, &todo, &n);
+    if (status == STATUS_OK) status = eval_journal_check(config, input.settings);
     free(todo);
     eval_input_free(&input);
     return status;

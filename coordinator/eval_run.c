@@ -18,6 +18,7 @@ struct eval_job {
     struct run_session session;
     struct run_prompts prompts; /* of all problems */
     struct eval_writer *writer;
+    struct eval_journal journal;
 
     struct eval_todo *todo; /* [n_todo] */
     size_t n_todo;
@@ -76,7 +77,7 @@ static enum status begin_sample(struct eval_job *job) {
     const struct eval_todo which = job->todo[job->n_begun];
     struct eval_sample *sample;
     TRY(eval_sample_create(&job->session, &job->method, &job->input->problems.items[which.problem],
-                           &job->prompts.prompts[which.problem], which, &sample));
+                           &job->prompts.prompts[which.problem], which, &job->journal, &sample));
     scheduler_add(job->session.scheduler, eval_sample_sequence(sample));
     job->samples[job->n_samples++] = sample;
     job->n_begun++;
@@ -141,6 +142,12 @@ static enum status end_finished_samples(struct eval_job *job) {
     return STATUS_OK;
 }
 
+static enum status keep_samples(struct eval_job *job) {
+    for (int32_t i = 0; i < job->n_samples; i++)
+        TRY(eval_sample_keep(job->samples[i]));
+    return STATUS_OK;
+}
+
 static enum status run_samples(struct eval_job *job) {
     for (;;) {
         TRY(begin_samples(job));
@@ -149,6 +156,7 @@ static enum status run_samples(struct eval_job *job) {
         TRY(scheduler_step(job->session.scheduler));
         TRY(note_step(job, step_seconds(job) - before));
         TRY(end_finished_samples(job));
+        TRY(keep_samples(job));
         progress_update(&job->progress, work_done(job));
     }
 }
@@ -172,6 +180,7 @@ static enum status run_job(struct eval_job *job, int32_t index, const struct eng
     job->samples = calloc((size_t)engine->limits.max_slots, sizeof(struct eval_sample *));
     if (!job->samples) return FAIL(STATUS_NO_MEMORY, "out of memory for the samples");
     TRY(open_writer(job));
+    TRY(eval_journal_open(job->config, &job->method, job->input->settings, &job->journal));
     TRY(begin_progress(job, index));
     const enum status status = run_samples(job);
     progress_end(&job->progress);
@@ -180,13 +189,14 @@ static enum status run_job(struct eval_job *job, int32_t index, const struct eng
 
 enum status eval_run(const struct config *config, int32_t index, const struct engine *engine,
                      const struct eval_input *input) {
-    struct eval_job job = {.config = config, .input = input};
+    struct eval_job job = {.config = config, .input = input, .journal = {.lock = -1}};
     const enum status status = run_job(&job, index, engine);
     for (int32_t i = 0; i < job.n_samples; i++)
         eval_sample_destroy(job.samples[i]);
     free(job.samples);
     free(job.todo);
     eval_writer_close(job.writer);
+    eval_journal_close(&job.journal);
     run_prompts_free(&job.prompts);
     run_session_close(&job.session);
     return status;

@@ -47,13 +47,21 @@ static bool finished(const void *self) {
     return generation->finish_reason != FINISH_NONE;
 }
 
+/* Where a chunk has to end, at the latest: a prompt's is an end by itself. */
+static int32_t next_stop(const struct generation *generation) {
+    const int32_t every = generation->options.known.stop_every, n_planned = generation->sequence.n_planned;
+    if (every == 0) return INT32_MAX;
+    return n_planned < generation->n_prompt ? generation->n_prompt : (n_planned / every + 1) * every;
+}
+
 /* Rows of logits are wanted of the tokens whose successor has not been drawn: of the last one, and of those
  * before known ones. */
 static void plan(void *self, int32_t room, struct step_span *span_out) {
     struct generation *generation = self;
     struct sequence *sequence = &generation->sequence;
-    sequence_next_span(sequence, generation->tokens.ids, room, span_out);
-    const int32_t n_before = sequence->n_planned - span_out->n_tokens;
+    const int32_t n_before = sequence->n_planned;
+    const int32_t most = (int32_t)smaller_i64(room, next_stop(generation) - n_before);
+    sequence_next_span(sequence, generation->tokens.ids, most, span_out);
     const int64_t first_row = larger_i64(n_before, generation->n_prompt + generation->n_drawn - 1);
     span_out->n_logits_rows = (int32_t)larger_i64(sequence->n_planned - first_row, 0);
     span_out->inverse_temperature = sampler_inverse_temperature(&generation->options.sampler);

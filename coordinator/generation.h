@@ -35,7 +35,9 @@ struct known_tokens {
     const int32_t *ids; /* [n] */
     int32_t n;
     const char *source; /* where they come from, for sentences */
-    bool are_read;    /* in chunks, as a prompt is; else decoded again one by one, as the policy wants them */
+    bool are_read; /* in chunks, as a prompt is; else decoded again one by one, as the policy wants them */
+    int32_t
+        stop_every;   /* a chunk that is read ends where so many tokens divide the context, too; 0: nowhere */
     bool are_trusted; /* else each is held against what is drawn in its place */
 };
 

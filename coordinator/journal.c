@@ -138,6 +138,12 @@ struct journal_tokens journal_tokens(const struct journal *journal, size_t index
     return (struct journal_tokens){entry->ids.ids, (int32_t)entry->ids.n, entry->seconds};
 }
 
+void journal_forget(struct journal *journal, size_t index) {
+    struct journal_entry *entry = &journal->entries[index];
+    token_list_free(&entry->ids);
+    entry->n_written = 0;
+}
+
 static enum status print_entry(struct journal_entry *entry, struct bytes *lines) {
     const struct journal_line line = {
         .answer = entry->answer, .first = (int64_t)entry->n_written, .seconds = entry->seconds};

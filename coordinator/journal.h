@@ -45,5 +45,8 @@ struct journal_tokens journal_tokens(const struct journal *journal, size_t index
 /* All tokens that the answer has so far, and the seconds they took; writes them when it is time to. */
 NODISCARD enum status journal_note(struct journal *journal, size_t index, struct journal_tokens tokens);
 
+/* The answer is whole, and kept elsewhere: its tokens are forgotten, but in the file. */
+void journal_forget(struct journal *journal, size_t index);
+
 /* Writes what was noted and is not written yet, and forces it to the disk. */
 NODISCARD enum status journal_flush(struct journal *journal);
