@@ -65,7 +65,7 @@ prints_once() {
     rm -f "$scratch/n"
     "$program" supervise --backoff 0.01 -- sh -c "echo >>$scratch/n; n=\$(wc -l <$scratch/n); $2; [ \$n = 3 ]" \
         >"$scratch/out" 2>"$scratch/err" || fail "$2: exit status $?"
-    printf "$1" | cmp - "$scratch/out" || fail "$2: $(cat "$scratch/out")"
+    printf '%b' "$1" | cmp - "$scratch/out" || fail "$2: $(cat "$scratch/out")"
 }
 
 # shellcheck disable=SC2016 # sh's own

@@ -8,7 +8,7 @@
 #   damaged plans while loading (there are none yet) and in select (the agreement is no plan)
 #   full disks of other ranks (rank 0 alone writes), while loading (nothing is written) and in select
 # A rank that computes something else is found by --check.
-# A full disk is met when results are begun (prefill) and when a sample is written (decode).
+# A full disk is met when results or a journal are begun (prefill), and when a sample or tokens are written (decode).
 set -euo pipefail
 where=$1
 shift
@@ -118,6 +118,11 @@ rows_of_one_host() {
         FAULT_FILE=$scratch/results$n row "disk full, write $n of results" \
             "cannot write $scratch/results$n: No space left on device" 0 write:$n full "${ranks[@]}" \
             "$program" eval -m models/lemma -t 1 --problems tests/data/eval/lemma.jsonl -n 20 --results "$scratch/results$n"
+    done
+    for n in 1 2; do
+        FAULT_FILE=$scratch/journal$n row "disk full, write $n of a journal" \
+            "cannot write $scratch/journal$n: No space left on device" 0 write:$n full "${ranks[@]}" \
+            "${run[@]}" --journal "$scratch/journal$n"
     done
     row "disk full, answer" "cannot write the answer: No space left on device" 0 none none \
         mpirun -q -n 2 sh -c 'exec "$@" >/dev/full' sh "${run[@]}"
