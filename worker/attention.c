@@ -67,7 +67,7 @@ enum status attention_create(const struct attention_shape *shape, const struct k
     TRY(ARENA_TAKE(memory, n_heads * (size_t)shape->context_length, &attention->sorted_entries));
     TRY(create_score_memory(memory, shape, attention));
     TRY(head_exchange_create(shape, memory, &attention->exchange));
-    TRY(score_exchange_create(shape, memory, &attention->all_scores));
+    TRY(score_exchange_create(shape, kernels, memory, &attention->all_scores));
     own_stripes(attention);
     *attention_out = attention;
     return STATUS_OK;

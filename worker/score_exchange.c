@@ -18,6 +18,7 @@ struct best_score {
 
 struct score_exchange {
     struct head_group *group;
+    const struct kernels *kernels;
     struct shard_range own; /* stripes */
     int64_t n_heads, context_length;
     size_t *sizes;          /* [group size] bytes */
@@ -28,9 +29,10 @@ struct score_exchange {
     int32_t owners[KV_STRIPES];                   /* the first stripe of the member that owns the stripe */
     int64_t *counts;                              /* [group size] that a head sends */
     struct best_score *best_sent, *best_gathered; /* [n_heads, most] in the order of members */
-    int32_t *picked;                              /* [n_heads, most] indices */
+    int32_t *picked;                              /* [n_heads, most] indices of what is sent */
     int32_t *tokens;                              /* [n_heads, most] merged */
     float *scores;                                /* likewise */
+    uint32_t *words;                              /* likewise, of these scores */
     int64_t n_scored;
 
     double seconds;
@@ -43,7 +45,8 @@ static enum status take_best_memory(struct score_exchange *exchange, struct aren
     TRY(ARENA_TAKE(memory, n, &exchange->best_gathered));
     TRY(ARENA_TAKE(memory, n, &exchange->picked));
     TRY(ARENA_TAKE(memory, n, &exchange->tokens));
-    return ARENA_TAKE(memory, n, &exchange->scores);
+    TRY(ARENA_TAKE(memory, n, &exchange->scores));
+    return ARENA_TAKE(memory, n, &exchange->words);
 }
 
 static void find_owners(struct score_exchange *exchange) {
@@ -54,8 +57,8 @@ static void find_owners(struct score_exchange *exchange) {
     }
 }
 
-enum status score_exchange_create(const struct attention_shape *shape, struct arena *memory,
-                                  struct score_exchange **exchange_out) {
+enum status score_exchange_create(const struct attention_shape *shape, const struct kernels *kernels,
+                                  struct arena *memory, struct score_exchange **exchange_out) {
     *exchange_out = NULL;
     if (!shape->group || head_group_size(shape->group) == 1 || head_group_leaves_rows(shape->group) ||
         !(shape->selects || shape->rescores))
@@ -64,6 +67,7 @@ enum status score_exchange_create(const struct attention_shape *shape, struct ar
     const size_t n_scores = (size_t)shape->n_heads_local * (size_t)shape->context_length;
     TRY(ARENA_TAKE(memory, 1, &exchange));
     exchange->group = shape->group;
+    exchange->kernels = kernels;
     exchange->own = head_group_stripes(shape->group, head_group_member(shape->group));
     exchange->n_heads = shape->n_heads_local;
     exchange->context_length = shape->context_length;
@@ -176,8 +180,9 @@ static void pick_best(const struct score_exchange *exchange, struct kv_policy *p
 
 /* Members' lists ascend, and a unit's tokens are all in one of them: unit by unit they are one list. Returns
  * how long it is. */
-static int64_t merge_best(const struct score_exchange *exchange, struct kv_best best, int32_t head,
-                          int32_t *tokens, float *scores) {
+static int64_t merge_best(const struct score_exchange *exchange, struct kv_best best, int32_t head) {
+    int32_t *tokens = exchange->tokens + head * exchange->most;
+    float *scores = exchange->scores + head * exchange->most;
     const struct best_score *next[KV_STRIPES], *ends[KV_STRIPES]; /* at members' first stripes */
     const struct best_score *part = exchange->best_gathered;
     int64_t n = 0;
@@ -201,36 +206,45 @@ static int64_t merge_best(const struct score_exchange *exchange, struct kv_best 
     return n;
 }
 
-/* Could a member have more of the best than it sent? Not if something that it sent is none of them, as
- * everything else that it has is worse. */
-static bool is_complete(const struct score_exchange *exchange, struct kv_best best, const int32_t *tokens) {
-    int64_t n_best[KV_STRIPES] = {0}; /* at members' first stripes */
-    for (int64_t i = 0; i < best.n; i++)
-        n_best[exchange->owners[kv_stripe_of(tokens[i])]]++;
+/* A place in the order of scores: the smaller the word the better, then the lower the token. */
+struct place {
+    uint32_t word;
+    int32_t token;
+};
+
+/* Of all members that have more than they sent, the best of their worst; false: there is none. */
+static bool find_limit(const struct score_exchange *exchange, struct kv_best best,
+                       const struct place worst[KV_STRIPES], struct place *limit_out) {
+    bool found = false;
     for (int member = 0; member < head_group_size(exchange->group); member++) {
         const struct shard_range stripes = head_group_stripes(exchange->group, member);
         const int64_t n_sent = exchange->counts[member];
-        if (n_sent < best.n && n_sent < score_rows(stripes, best.begin, best.end) &&
-            n_best[stripes.begin] == n_sent)
-            return false;
+        if (n_sent == best.n || n_sent == score_rows(stripes, best.begin, best.end)) continue;
+        const struct place place = worst[stripes.begin];
+        const bool better =
+            place.word < limit_out->word || (place.word == limit_out->word && place.token < limit_out->token);
+        if (!found || better) *limit_out = place;
+        found = true;
     }
-    return true;
+    return found;
 }
 
-/* The best of what was gathered of a head; false: a member may have more. */
-static bool find_best(const struct score_exchange *exchange, struct kv_policy *policy, struct kv_best best,
-                      int32_t head) {
-    int32_t *picked = exchange->picked + head * exchange->most;
-    int32_t *tokens = exchange->tokens + head * exchange->most;
-    float *scores = exchange->scores + head * exchange->most;
-    const int64_t n = merge_best(exchange, best, head, tokens, scores);
-    CHECK(n >= best.n);
-    kv_policy_pick(policy, omp_get_thread_num(), scores, n, best.n, picked);
-    for (int64_t i = 0; i < best.n; i++) { /* picked[i] >= i */
-        tokens[i] = tokens[picked[i]];
-        scores[i] = scores[picked[i]];
+/* Are the best of a head among its n scores that were gathered? What a member did not send is worse than what
+ * it sent. So they are if, for every member, enough are no worse than its worst. */
+static bool is_complete(const struct score_exchange *exchange, struct kv_best best, int32_t head, int64_t n) {
+    const int32_t *tokens = exchange->tokens + head * exchange->most;
+    uint32_t *words = exchange->words + head * exchange->most;
+    struct place worst[KV_STRIPES] = {0}, limit = {0}; /* at members' first stripes */
+    exchange->kernels->words_of_scores(exchange->scores + head * exchange->most, n, words);
+    for (int64_t i = 0; i < n; i++) { /* tokens ascend: of equals the last is the worst */
+        struct place *place = &worst[exchange->owners[kv_stripe_of(tokens[i])]];
+        if (words[i] >= place->word) *place = (struct place){words[i], tokens[i]};
     }
-    return is_complete(exchange, best, tokens);
+    if (!find_limit(exchange, best, worst, &limit)) return true;
+    int64_t n_within = 0;
+    for (int64_t i = 0; i < n; i++)
+        n_within += words[i] < limit.word || (words[i] == limit.word && tokens[i] <= limit.token);
+    return n_within >= best.n;
 }
 
 /* Each member sends exchange->counts; false: of some head a member may have more of the best. */
@@ -239,15 +253,18 @@ static bool gather_best(struct score_exchange *exchange, struct kv_policy *polic
     const int32_t n_heads = (int32_t)exchange->n_heads;
     const int64_t n_tokens = item->list.begins[KV_STRIPES];
     bool complete = true;
-    for (int member = 0; member < head_group_size(exchange->group); member++)
+    exchange->n_scored = 0;
+    for (int member = 0; member < head_group_size(exchange->group); member++) {
         exchange->sizes[member] = (size_t)(n_heads * exchange->counts[member]) * sizeof *exchange->best_sent;
+        exchange->n_scored += exchange->counts[member];
+    }
 #pragma omp parallel for schedule(dynamic) if (threads_worthwhile(n_tokens * n_heads))
     for (int32_t head = 0; head < n_heads; head++)
         pick_best(exchange, policy, item, best, head);
     gather(exchange, exchange->best_sent, exchange->best_gathered);
 #pragma omp parallel for reduction(&& : complete) if (threads_worthwhile(n_tokens * n_heads))
     for (int32_t head = 0; head < n_heads; head++)
-        complete = find_best(exchange, policy, best, head) && complete;
+        complete = is_complete(exchange, best, head, merge_best(exchange, best, head)) && complete;
     return complete;
 }
 
@@ -257,7 +274,6 @@ bool score_exchange_best(struct score_exchange *exchange, struct kv_policy *poli
     for (int64_t times = SCORE_TIMES;
          score_counts_best(exchange->group, n_tokens, best, times, exchange->counts); times *= 2) {
         CHECK(!item->source.rows && item->source.first == 0 && item->heads.n == exchange->n_heads);
-        exchange->n_scored = best.n;
         if (gather_best(exchange, policy, item, best)) return true;
     }
     return false;

@@ -20,18 +20,19 @@ struct score_exchange;
 
 /* NULL: nothing is exchanged, as this rank has whole heads, or one of its group has all rows, or nobody looks
  * at scores. */
-NODISCARD enum status score_exchange_create(const struct attention_shape *shape, struct arena *memory,
+NODISCARD enum status score_exchange_create(const struct attention_shape *shape,
+                                            const struct kernels *kernels, struct arena *memory,
                                             struct score_exchange **exchange_out);
 
 /* Fills in the scores of other members' stripes, of all items. */
 void score_exchange_all(struct score_exchange *exchange, const struct item *items, int32_t n_items);
 
-/* Finds the best scores of all heads of the item, whose list is all tokens. false: to send all scores is no
- * more. */
+/* Gathers scores of all heads of the item, whose list is all tokens, with the best among them. false: to send
+ * all scores is no more. */
 bool score_exchange_best(struct score_exchange *exchange, struct kv_policy *policy, const struct item *item,
                          struct kv_best best);
 
-/* What was found so for a head; lives until the next exchange. */
+/* What was gathered so of a head; lives until the next exchange. */
 struct kv_scored score_exchange_scored(const struct score_exchange *exchange, int32_t head);
 
 /* Seconds spent waiting since the last call of this function. */
