@@ -33,6 +33,9 @@ static const double speaker_seconds = 1.5;
 /* mpirun drops what a rank has written when it sees all ranks end before it has read that. */
 static const struct timespec linger = {.tv_nsec = 200000000};
 
+/* For whoever reads what the rank writes. */
+static const int reader_ms = 300;
+
 /* ---- the end ---- */
 
 static void take_leave(struct watchdog *watchdog) {
@@ -42,12 +45,19 @@ static void take_leave(struct watchdog *watchdog) {
         watchdog_send_beats(watchdog);
 }
 
+/* Where nobody reads, a write would keep the rank here. A pipe that can be written to takes PIPE_BUF bytes at
+ * once: more than a sentence, and all that stdio holds back for a pipe. */
+static bool is_read(int file) {
+    struct pollfd polled = {.fd = file, .events = POLLOUT};
+    return poll(&polled, 1, reader_ms) == 1 && polled.revents & POLLOUT;
+}
+
 /* No MPI call is allowed here, no lock that the main thread may hold, and no wait. mpirun ends what is left
  * of the job when a rank leaves without MPI_Finalize and with a status that is not 0. */
 static _Noreturn void leave(struct watchdog *watchdog) {
     take_leave(watchdog);
     terminal_return();
-    if (ftrylockfile(stdout) == 0) fflush_unlocked(stdout);
+    if (is_read(STDOUT_FILENO) && ftrylockfile(stdout) == 0) fflush_unlocked(stdout);
     _exit(WATCHDOG_EXIT_STATUS);
 }
 
@@ -55,7 +65,7 @@ static _Noreturn void leave(struct watchdog *watchdog) {
 static void say(const char *sentence) {
     char line[WATCHDOG_SENTENCE_MAX + 16];
     const int size = snprintf(line, sizeof line, "caucus: %s\n", sentence);
-    (void)!write(STDERR_FILENO, line, (size_t)size);
+    if (is_read(STDERR_FILENO)) (void)!write(STDERR_FILENO, line, (size_t)size);
 }
 
 /* Nobody is missing: SIGTERM came from outside, and does what it always does. */
