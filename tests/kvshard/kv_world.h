@@ -12,18 +12,19 @@
 
 #include "base/rng.h"
 #include "kvshard/kv_policy.h"
+#include "tests/kvshard/policy_fixture.h"
 
 enum { WORLD_MAX_DIM = 128 };
 
 struct kv_world {
-    struct kv_policy_config config; /* cache and kernels are filled in */
+    struct kv_policy_config config; /* the cache is filled in */
     int32_t group;
     uint64_t seed;
     struct kv_cache *cache;
     struct kv_policy *policy;
 };
 
-/* `config` says everything but the kernels and the cache, which stores f16. */
+/* `config` says everything but the cache, which stores f16. */
 static inline struct kv_world kv_world_create(struct kv_policy_config config, uint64_t seed) {
     struct kv_world world = {
         .config = config, .group = config.n_heads_local / config.n_kv_heads_local, .seed = seed};
@@ -33,7 +34,6 @@ static inline struct kv_world kv_world_create(struct kv_policy_config config, ui
                                    .head_dim = config.head_dim,
                                    .context_length = config.context_length,
                                    .dtype = DTYPE_F16};
-    world.config.kernels = kernels_at_level(kernels_best_level());
     assert_int_equal(kv_cache_create(&shape, world.config.kernels, &world.cache), STATUS_OK);
     world.config.cache = world.cache;
     assert_int_equal(kv_policy_create(&world.config, &world.policy), STATUS_OK);
@@ -101,7 +101,30 @@ static inline void kv_world_free(struct kv_world *world, int32_t slot) {
     kv_policy_rewind(world->policy, slot, 0);
 }
 
-/* Token i of a set. */
-static inline int64_t kv_set_token(struct kv_set set, int64_t i) {
-    return set.tokens ? set.tokens[i] : i;
+struct kv_world_run {
+    struct kv_world *world;
+    int32_t slot, layer, n_times;
+    int64_t n_cached;
+    bool anew;
+};
+
+static inline void *kv_world_choose_often(void *argument) {
+    const struct kv_world_run *run = argument;
+    float q[8 * WORLD_MAX_DIM];
+    for (int32_t i = 0; i < run->n_times; i++)
+        for (int32_t kv_head = 0; kv_head < run->world->config.n_kv_heads_local; kv_head++) {
+            if (run->anew) kv_policy_rewind(run->world->policy, run->slot, 0);
+            kv_world_queries(run->world, run->slot, run->layer, kv_head, run->n_cached, q);
+            kv_policy_choose(run->world->policy, run->slot, run->slot, run->layer, run->n_cached, kv_head, q);
+        }
+    return NULL;
+}
+
+/* Both slots at the same time, each so often; anew: forgetting each time what was made of the keys. */
+static inline void kv_world_choose_at_once(struct kv_world *world, int32_t layer, int64_t n_cached,
+                                           int32_t n_times, bool anew) {
+    struct kv_world_run runs[FIXTURE_SLOTS];
+    for (int32_t slot = 0; slot < FIXTURE_SLOTS; slot++)
+        runs[slot] = (struct kv_world_run){world, slot, layer, n_times, n_cached, anew};
+    call_at_once(kv_world_choose_often, FIXTURE_SLOTS, runs, sizeof *runs);
 }

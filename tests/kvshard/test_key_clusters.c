@@ -13,7 +13,7 @@
 #include "kvshard/key_clusters_impl.h"
 #include "tests/kvshard/kv_world.h"
 
-enum { CONTEXT = 2600, DIM = 32, FIRST = 5, STEP = 128, LAYER = 1 };
+enum { CONTEXT = 2600, DIM = FIXTURE_HEAD_DIM, FIRST = 5, STEP = 128, LAYER = 1 };
 
 struct fixture {
     struct kv_world world;
@@ -22,16 +22,7 @@ struct fixture {
 };
 
 static struct fixture create(int64_t n) {
-    struct fixture fixture = {.world = kv_world_create((struct kv_policy_config){.name = "full",
-                                                                                 .n_slots = 2,
-                                                                                 .n_layers = 2,
-                                                                                 .n_heads_global = 2,
-                                                                                 .n_heads_local = 2,
-                                                                                 .n_kv_heads_local = 2,
-                                                                                 .head_dim = DIM,
-                                                                                 .context_length = CONTEXT,
-                                                                                 .n_threads = 1},
-                                                       1)};
+    struct fixture fixture = {.world = kv_world_create(policy_config("full", 2, 2, 1, CONTEXT), 1)};
     assert_int_equal(arena_create("test", &fixture.memory), STATUS_OK);
     assert_int_equal(key_clusters_create(&fixture.world.config, LAYER, FIRST, STEP, true, fixture.memory,
                                          &fixture.clusters),

@@ -1,12 +1,10 @@
 /* Multipole attention against its definition: which clusters are near, and what the others add. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <cmocka.h>
 
 #include "base/arena.h"
@@ -14,21 +12,14 @@
 #include "kvshard/key_clusters_impl.h"
 #include "tests/kvshard/kv_world.h"
 
-enum { CONTEXT = 1300, LAYERS = 2, DIM = 32, MAX_GROUP = 4 };
+enum { CONTEXT = 1300, LAYERS = 2, DIM = FIXTURE_HEAD_DIM, MAX_GROUP = 4 };
 
 static struct kv_policy_config config_of(int32_t budget, int32_t n_kv_heads, int32_t group,
                                          const char *options) {
-    return (struct kv_policy_config){.name = "multipole",
-                                     .budget = budget,
-                                     .options = options,
-                                     .n_slots = 2,
-                                     .n_layers = LAYERS,
-                                     .n_heads_global = n_kv_heads * group,
-                                     .n_heads_local = n_kv_heads * group,
-                                     .n_kv_heads_local = n_kv_heads,
-                                     .head_dim = DIM,
-                                     .context_length = CONTEXT,
-                                     .n_threads = 2};
+    struct kv_policy_config config = policy_config("multipole", LAYERS, n_kv_heads, group, CONTEXT);
+    config.budget = budget;
+    config.options = options;
+    return config;
 }
 
 static void value_of(int32_t kv_head, int64_t token, float *value) {
@@ -310,57 +301,25 @@ static void broken_numbers_still_give_a_list(void **state) {
     kv_world_destroy(&world);
 }
 
-struct run {
-    struct kv_world *world;
-    int32_t slot;
-};
-
-static void *choose_often(void *argument) {
-    const struct run *run = argument;
-    float q[MAX_GROUP * DIM];
-    for (int i = 0; i < 50; i++)
-        for (int32_t kv_head = 0; kv_head < 2; kv_head++) {
-            kv_policy_rewind(run->world->policy, run->slot, 0);
-            kv_world_queries(run->world, run->slot, 1, kv_head, 700, q);
-            kv_policy_choose(run->world->policy, run->slot, run->slot, 1, 700, kv_head, q);
-        }
-    return NULL;
-}
-
 static void slots_are_independent_even_at_once(void **state) {
     (void)state;
     struct kv_world world = kv_world_create(config_of(100, 2, 2, NULL), 1);
     struct definition definition = define(&world, 10, 32);
-    pthread_t threads[2];
-    struct run runs[2];
     for (int32_t slot = 0; slot < 2; slot++)
         fill(&world, slot, 0, 700);
-    for (int32_t slot = 0; slot < 2; slot++) {
-        runs[slot] = (struct run){&world, slot};
-        assert_int_equal(pthread_create(&threads[slot], NULL, choose_often, &runs[slot]), 0);
-    }
-    for (int32_t slot = 0; slot < 2; slot++)
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
+    kv_world_choose_at_once(&world, 1, 700, 50, true);
     for (int32_t slot = 0; slot < 2; slot++)
         check_step(&world, &definition, 10, slot, 700);
     arena_destroy(definition.memory);
     kv_world_destroy(&world);
 }
 
-static void refused(struct kv_policy_config config, const char *word) {
-    struct kv_policy *policy = NULL;
-    config.kernels = kernels_at_level(0);
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), word));
-    assert_null(policy);
-}
-
 static void options_are_checked(void **state) {
     (void)state;
-    refused(config_of(26, 1, 1, NULL), "at least 27");
-    refused(config_of(64, 1, 1, "sinks=48"), "with 48 sinks it must be at least 65");
-    refused(config_of(64, 1, 1, "recluster=8"), "recluster");
-    refused(config_of(64, 1, 1, "first-layer=2"), "has 2 layers");
+    assert_policy_refused(config_of(26, 1, 1, NULL), "at least 27");
+    assert_policy_refused(config_of(64, 1, 1, "sinks=48"), "with 48 sinks it must be at least 65");
+    assert_policy_refused(config_of(64, 1, 1, "recluster=8"), "recluster");
+    assert_policy_refused(config_of(64, 1, 1, "first-layer=2"), "has 2 layers");
     struct kv_world world = kv_world_create(config_of(64, 1, 1, "first-layer=1"), 1);
     assert_int_equal(kv_policy_layer(world.policy, 0, 0, 65), KV_ATTEND_ALL);
     assert_int_equal(kv_policy_layer(world.policy, 0, 1, 65), KV_ATTEND_SET | KV_CHOOSE | KV_ADD_PARTIAL);

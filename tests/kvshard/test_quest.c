@@ -1,12 +1,10 @@
 /* Quest against its definition: the best K/S - 1 full pages by the largest product in each channel, and the
  * last page. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <cmocka.h>
 
 #include "check_fails.h"
@@ -15,16 +13,9 @@
 enum { S = KV_PAGE_TOKENS, CONTEXT = 400, LAYERS = 4 };
 
 static struct kv_policy_config config_of(int32_t budget, int32_t n_kv_heads, int32_t group) {
-    return (struct kv_policy_config){.name = "quest",
-                                     .budget = budget,
-                                     .n_slots = 2,
-                                     .n_layers = LAYERS,
-                                     .n_heads_global = n_kv_heads * group,
-                                     .n_heads_local = n_kv_heads * group,
-                                     .n_kv_heads_local = n_kv_heads,
-                                     .head_dim = 32,
-                                     .context_length = CONTEXT,
-                                     .n_threads = 2};
+    struct kv_policy_config config = policy_config("quest", LAYERS, n_kv_heads, group, CONTEXT);
+    config.budget = budget;
+    return config;
 }
 
 /* ---- the definition, in double; sums of such keys are exact ---- */
@@ -73,15 +64,9 @@ static void check_set(const struct kv_world *world, int32_t slot, int32_t layer,
     for (int32_t head = 0; head < world->config.n_heads_local; head++) {
         const struct kv_set set = kv_policy_set(world->policy, slot, layer, n_cached, head);
         reference_set(world, slot, layer, head / world->group, n_cached, in_set);
-        int64_t n = 0;
-        for (int64_t token = 0; token < n_cached; token++) {
-            if (!in_set[token]) continue;
-            assert_true(n < set.n_tokens);
-            assert_int_equal(set.tokens[n++], token);
-        }
-        assert_int_equal(n, set.n_tokens);
-        assert_true(n <= world->config.budget);
-        assert_int_equal(set.tokens[n - 1], n_cached - 1);
+        assert_set_is(set, in_set, n_cached);
+        assert_true(set.n_tokens <= world->config.budget);
+        assert_int_equal(set.tokens[set.n_tokens - 1], n_cached - 1);
         assert_null(set.rows);
     }
 }
@@ -192,56 +177,25 @@ static void a_nan_is_never_chosen_over_a_number(void **state) {
     kv_world_destroy(&world);
 }
 
-struct run {
-    struct kv_world *world;
-    int32_t slot;
-};
-
-static void *choose_often(void *argument) {
-    const struct run *run = argument;
-    float q[4 * WORLD_MAX_DIM];
-    for (int i = 0; i < 300; i++)
-        for (int32_t kv_head = 0; kv_head < 2; kv_head++) {
-            kv_world_queries(run->world, run->slot, 2, kv_head, 150, q);
-            kv_policy_choose(run->world->policy, run->slot, run->slot, 2, 150, kv_head, q);
-        }
-    return NULL;
-}
-
 static void slots_are_independent_even_at_once(void **state) {
     (void)state;
     struct kv_world world = kv_world_create(config_of(48, 2, 2), 1);
-    pthread_t threads[2];
-    struct run runs[2];
     for (int32_t slot = 0; slot < 2; slot++)
         kv_world_admit(&world, slot, 0, 150, false);
-    for (int32_t slot = 0; slot < 2; slot++) {
-        runs[slot] = (struct run){&world, slot};
-        assert_int_equal(pthread_create(&threads[slot], NULL, choose_often, &runs[slot]), 0);
-    }
-    for (int32_t slot = 0; slot < 2; slot++)
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
+    kv_world_choose_at_once(&world, 2, 150, 300, false);
     for (int32_t slot = 0; slot < 2; slot++)
         check_set(&world, slot, 2, 150);
     kv_world_destroy(&world);
 }
 
-static void refused(struct kv_policy_config config, const char *word) {
-    struct kv_policy *policy = NULL;
-    config.kernels = kernels_at_level(0);
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), word));
-    assert_null(policy);
-}
-
 static void options_are_checked(void **state) {
     (void)state;
-    refused(config_of(31, 1, 1), "budget 31");
+    assert_policy_refused(config_of(31, 1, 1), "budget 31");
     struct kv_policy_config config = config_of(64, 1, 1);
     config.options = "first-layer=4";
-    refused(config, "has 4 layers");
+    assert_policy_refused(config, "has 4 layers");
     config.options = "first-layer=-1";
-    refused(config, "first-layer");
+    assert_policy_refused(config, "first-layer");
     config.options = "first-layer=0";
     struct kv_world world = kv_world_create(config, 1);
     assert_int_equal(kv_policy_layer(world.policy, 0, 0, 65), KV_ATTEND_SET | KV_CHOOSE);

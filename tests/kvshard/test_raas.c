@@ -1,4 +1,4 @@
-/* RaaS against its definition, its promises, and memory that returns. */
+/* RaaS against its definition. */
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -7,24 +7,9 @@
 #include <string.h>
 #include <cmocka.h>
 
-#include "check_fails.h"
-#include "tests/kvshard/kv_world.h"
+#include "tests/kvshard/raas_fixture.h"
 
-enum { S = KV_PAGE_TOKENS, CONTEXT = 700, MAX_PAGES = CONTEXT / S + 1, DIM = 32, MAX_TABLES = 6 };
-
-static struct kv_policy_config config_of(int32_t budget, int32_t n_layers, int32_t n_kv_heads,
-                                         int32_t group) {
-    return (struct kv_policy_config){.name = "raas",
-                                     .budget = budget,
-                                     .n_slots = 2,
-                                     .n_layers = n_layers,
-                                     .n_heads_global = n_kv_heads * group,
-                                     .n_heads_local = n_kv_heads * group,
-                                     .n_kv_heads_local = n_kv_heads,
-                                     .head_dim = DIM,
-                                     .context_length = CONTEXT,
-                                     .n_threads = 1};
-}
+enum { S = KV_PAGE_TOKENS, MAX_PAGES = RAAS_CONTEXT / S + 1, MAX_TABLES = 6 };
 
 /* ---- the definition, for one KV head of a layer; bounds in double, whose sums are exact here ---- */
 
@@ -39,7 +24,7 @@ static bool may_go(const struct page *page) {
 
 struct table {
     int32_t layer, kv_head;
-    bool tokens[CONTEXT]; /* kept */
+    bool tokens[RAAS_CONTEXT]; /* kept */
     struct page pages[MAX_PAGES];
 };
 
@@ -79,17 +64,17 @@ static double bound_of(const struct kv_world *world, const struct table *table, 
                        int64_t n_cached, const float *queries) {
     double best = -INFINITY;
     for (int32_t head = 0; head < world->group; head++) {
-        double products[DIM], bound = 0;
-        for (int32_t d = 0; d < DIM; d++)
+        double products[RAAS_DIM], bound = 0;
+        for (int32_t d = 0; d < RAAS_DIM; d++)
             products[d] = -INFINITY;
         for (int64_t token = page * S; token < (page + 1) * S && token < n_cached; token++) {
-            float key[DIM];
+            float key[RAAS_DIM];
             if (!table->tokens[token]) continue;
             kv_world_key(world, slot, table->layer, table->kv_head, token, key);
-            for (int32_t d = 0; d < DIM; d++)
-                products[d] = fmax(products[d], (double)queries[head * DIM + d] * (double)key[d]);
+            for (int32_t d = 0; d < RAAS_DIM; d++)
+                products[d] = fmax(products[d], (double)queries[head * RAAS_DIM + d] * (double)key[d]);
         }
-        for (int32_t d = 0; d < DIM; d++)
+        for (int32_t d = 0; d < RAAS_DIM; d++)
             bound += products[d];
         best = fmax(best, bound);
     }
@@ -137,20 +122,6 @@ static struct pair *begin(struct kv_policy_config config, int32_t slot, uint64_t
     return &pair;
 }
 
-static void check_set(const struct table *table, int64_t n_cached, struct kv_set set) {
-    int64_t n = 0;
-    for (int64_t token = 0; token < n_cached; token++) {
-        if (!table->tokens[token]) continue;
-        assert_true(n < set.n_tokens);
-        assert_int_equal(kv_set_token(set, n++), token);
-    }
-    assert_int_equal(n, set.n_tokens);
-}
-
-static size_t page_bytes(void) {
-    return (size_t)S * 2 * DIM * 2;
-}
-
 static void check(const struct pair *pair) {
     const struct kv_policy *policy = pair->world.policy;
     int64_t n_pages = 0;
@@ -158,7 +129,7 @@ static void check(const struct pair *pair) {
         const struct table *table = &pair->tables[i];
         const int32_t head = table->kv_head * pair->world.group + pair->world.group - 1;
         const struct kv_set set = kv_policy_set(policy, pair->slot, table->layer, pair->n, head);
-        check_set(table, pair->n, set);
+        assert_set_is(set, table->tokens, pair->n);
         for (int64_t token = 0; token < pair->n; token++) {
             const void *key, *value;
             if (table->tokens[token])
@@ -168,7 +139,7 @@ static void check(const struct pair *pair) {
         for (int64_t page = 0; page < MAX_PAGES; page++)
             n_pages += table->pages[page].kept;
     }
-    assert_int_equal(kv_cache_bytes_in_use(pair->world.cache), (size_t)n_pages * page_bytes());
+    assert_int_equal(kv_cache_bytes_in_use(pair->world.cache), (size_t)n_pages * RAAS_PAGE_BYTES);
 }
 
 static void prefill(struct pair *pair, int64_t n) {
@@ -180,9 +151,9 @@ static void prefill(struct pair *pair, int64_t n) {
         for (int64_t token = first; token < pair->n; token++)
             arrive(&pair->world, table, token, false);
         for (int64_t n_cached = first + 1; n_cached <= pair->n; n_cached++) /* each row of it */
-            check_set(
-                table, n_cached,
-                kv_policy_resident(pair->world.policy, pair->slot, table->layer, table->kv_head, n_cached));
+            assert_set_is(
+                kv_policy_resident(pair->world.policy, pair->slot, table->layer, table->kv_head, n_cached),
+                table->tokens, n_cached);
     }
     check(pair);
 }
@@ -192,7 +163,7 @@ static void decode(struct pair *pair, int64_t n_steps) {
         kv_world_decode(&pair->world, pair->slot, pair->n++);
         for (int32_t i = 0; i < pair->n_tables; i++) {
             arrive(&pair->world, &pair->tables[i], pair->n - 1, true);
-            if (pair->world.config.budget < CONTEXT)
+            if (pair->world.config.budget < RAAS_CONTEXT)
                 stamp_best(&pair->world, &pair->tables[i], pair->slot, pair->n, pair->share);
         }
         check(pair);
@@ -204,11 +175,11 @@ static void rewind_to(struct pair *pair, int64_t n) {
     pair->n = n;
     for (int32_t i = 0; i < pair->n_tables; i++) {
         struct table *table = &pair->tables[i];
-        memset(table->tokens + n, 0, (size_t)(CONTEXT - n));
+        memset(table->tokens + n, 0, (size_t)(RAAS_CONTEXT - n));
         for (int64_t page = 0; page < MAX_PAGES; page++) {
             struct page *at = &table->pages[page];
             bool empty = true;
-            for (int64_t token = page * S; token < (page + 1) * S && token < CONTEXT; token++)
+            for (int64_t token = page * S; token < (page + 1) * S && token < RAAS_CONTEXT; token++)
                 empty = empty && !table->tokens[token];
             if (empty) *at = (struct page){0};
             if (at->stamp > n) at->stamp = n;
@@ -234,7 +205,7 @@ static void agrees_with_the_definition(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         struct kv_policy_config config =
-            config_of(cases[i].budget, cases[i].n_layers, cases[i].n_kv_heads, cases[i].group);
+            raas_config(cases[i].budget, cases[i].n_layers, cases[i].n_kv_heads, cases[i].group);
         config.options = cases[i].options;
         struct pair *pair = begin(config, (int32_t)i % 2, i * 10);
         pair->share = cases[i].share;
@@ -248,15 +219,15 @@ static void agrees_with_the_definition(void **state) {
 
 static void a_large_budget_forgets_nothing(void **state) {
     (void)state;
-    struct pair *pair = begin(config_of(200, 1, 2, 2), 0, 1);
+    struct pair *pair = begin(raas_config(200, 1, 2, 2), 0, 1);
     prefill(pair, 10);
     decode(pair, 190); /* N = K */
     assert_null(kv_policy_resident(pair->world.policy, 0, 0, 0, 200).tokens);
     decode(pair, 30);
     assert_non_null(kv_policy_resident(pair->world.policy, 0, 0, 0, 230).tokens);
     end(pair);
-    struct kv_world world = kv_world_create(config_of(CONTEXT, 1, 2, 2), 1);
-    for (int64_t n = 1; n <= CONTEXT; n++)
+    struct kv_world world = kv_world_create(raas_config(RAAS_CONTEXT, 1, 2, 2), 1);
+    for (int64_t n = 1; n <= RAAS_CONTEXT; n++)
         assert_int_equal(kv_policy_layer(world.policy, 0, 0, n), KV_ATTEND_ALL);
     kv_world_destroy(&world);
 }
@@ -265,7 +236,7 @@ static void a_large_budget_forgets_nothing(void **state) {
 static void an_end_may_come_anew(void **state) {
     (void)state;
     for (int64_t n = 219; n > 0; n -= 11) {
-        struct pair *pair = begin(config_of(64, 1, 2, 2), 1, (uint64_t)n);
+        struct pair *pair = begin(raas_config(64, 1, 2, 2), 1, (uint64_t)n);
         prefill(pair, 37);
         decode(pair, 183);
         rewind_to(pair, n);
@@ -282,7 +253,7 @@ static void an_evicted_page_may_begin_anew_twice(void **state) {
     (void)state;
     for (int64_t page = 0; page < 13; page++) {
         for (int i = 0; i < 4; i++) {
-            struct pair *pair = begin(config_of(64, 1, 2, 2), 1, (uint64_t)page);
+            struct pair *pair = begin(raas_config(64, 1, 2, 2), 1, (uint64_t)page);
             if (i & 1) prefill(pair, 20);
             decode(pair, 220);
             rewind_to(pair, page * S + 5);
@@ -297,7 +268,7 @@ static void an_evicted_page_may_begin_anew_twice(void **state) {
 
 static void dense_steps_count_as_prompt(void **state) {
     (void)state;
-    struct kv_policy_config config = config_of(32, 1, 1, 1);
+    struct kv_policy_config config = raas_config(32, 1, 1, 1);
     config.dense_below = 80;
     struct kv_world world = kv_world_create(config, 1);
     for (int64_t token = 0; token < 300; token++)
@@ -309,136 +280,27 @@ static void dense_steps_count_as_prompt(void **state) {
     kv_world_destroy(&world);
 }
 
-/* ---- its promises, over scores of any kind ---- */
-
-/* Keys of one page are the query itself and larger than all others. */
-static void step_with_a_favourite(struct kv_world *world, int64_t token, int64_t favourite) {
-    float q[DIM], key[DIM];
-    for (int d = 0; d < DIM; d++)
-        q[d] = (float)(rng_uniform(3, (uint64_t)token, (uint64_t)d) - 0.5);
-    assert_int_equal(kv_policy_admit(world->policy, 0, token, 1, true), STATUS_OK);
-    for (int d = 0; d < DIM; d++)
-        key[d] = (token / S == favourite ? 100.0f : 1.0f) * (float)((token + d) % 2 ? 1 : -1);
-    kv_cache_append(world->cache, 0, 0, 0, token, key, key);
-    kv_policy_choose(world->policy, 0, 0, 0, token + 1, 0, q);
-}
-
-static bool holds(struct kv_set set, int64_t token) {
-    for (int64_t i = 0; i < set.n_tokens; i++)
-        if (kv_set_token(set, i) == token) return true;
-    return false;
-}
-
-static void what_is_stamped_pinned_or_newest_is_never_evicted(void **state) {
-    (void)state;
-    enum { N_PROMPT = 40, FAVOURITE = 7, STEPS = 5000 };
-    static const char *const options[] = {NULL, "alpha=0.01", "share=0.1"};
-    for (int i = 0; i < 3; i++) {
-        struct kv_policy_config config = config_of(64, 1, 1, 1);
-        config.context_length = N_PROMPT + STEPS;
-        config.options = options[i];
-        struct kv_world world = kv_world_create(config, 1);
-        kv_world_admit(&world, 0, 0, N_PROMPT, false);
-        for (int64_t token = N_PROMPT; token < N_PROMPT + STEPS; token++) {
-            step_with_a_favourite(&world, token, FAVOURITE);
-            const struct kv_set set = kv_policy_set(world.policy, 0, 0, token + 1, 0);
-            for (int64_t j = 0; j < N_PROMPT; j++)
-                assert_int_equal(kv_set_token(set, j), j);
-            if (token >= FAVOURITE * S + S) assert_true(holds(set, FAVOURITE * S + token % S));
-            for (int64_t newest = token; newest / S == token / S; newest--)
-                assert_true(holds(set, newest));
-            assert_true(set.n_tokens <= kv_pages_of(N_PROMPT) * S + 64);
-        }
-        assert_false(holds(kv_policy_set(world.policy, 0, 0, N_PROMPT + STEPS, 0), 5 * S));
-        kv_world_destroy(&world);
-    }
-}
-
-static void memory_is_flat_over_a_long_answer(void **state) {
-    (void)state;
-    enum { N_PROMPT = 100, STEPS = 100000, BUDGET = 128 };
-    struct kv_policy_config config = config_of(BUDGET, 1, 2, 2);
-    config.context_length = N_PROMPT + STEPS;
-    struct kv_world world = kv_world_create(config, 1);
-    kv_world_admit(&world, 0, 0, N_PROMPT, false);
-    const size_t most = (size_t)(2 * (kv_pages_of(N_PROMPT) + BUDGET / S)) * page_bytes();
-    for (int64_t token = N_PROMPT; token < N_PROMPT + STEPS; token++) {
-        kv_world_decode(&world, 0, token);
-        const size_t bytes = kv_cache_bytes_in_use(world.cache);
-        assert_true(bytes <= most && (token < 1000 || bytes == most));
-    }
-    assert_true(kv_cache_bytes_held(world.cache) < (size_t)4 << 20);
-    kv_world_destroy(&world);
-}
-
-static void broken_scores_stop_nothing(void **state) {
-    (void)state;
-    for (int i = 0; i < 2; i++) {
-        struct kv_policy_config config = config_of(64, 1, 1, 2);
-        config.options = i ? "alpha=0.1" : NULL;
-        struct kv_world world = kv_world_create(config, 1);
-        float q[2 * DIM], key[DIM];
-        for (int64_t token = 0; token < 400; token++) {
-            for (int d = 0; d < DIM; d++)
-                key[d] = q[d] = q[DIM + d] = token % 3 == 0 ? NAN : token % 3 == 1 ? INFINITY : -INFINITY;
-            assert_int_equal(kv_policy_admit(world.policy, 0, token, 1, true), STATUS_OK);
-            kv_cache_append(world.cache, 0, 0, 0, token, key, key);
-            kv_policy_choose(world.policy, 0, 0, 0, token + 1, 0, q);
-            assert_true(kv_policy_set(world.policy, 0, 0, token + 1, 0).n_tokens <= 64);
-        }
-        kv_world_destroy(&world);
-    }
-}
-
-static void slots_forget_for_themselves(void **state) {
-    (void)state;
-    struct kv_world world = kv_world_create(config_of(64, 1, 1, 2), 1);
-    struct kv_world alone = kv_world_create(config_of(64, 1, 1, 2), 1);
-    kv_world_admit(&world, 0, 0, 33, false);
-    kv_world_admit(&world, 1, 0, 90, false);
-    kv_world_admit(&alone, 1, 0, 90, false);
-    for (int64_t i = 0; i < 200; i++) {
-        kv_world_decode(&world, 0, 33 + i);
-        kv_world_decode(&world, 1, 90 + i);
-        kv_world_decode(&alone, 1, 90 + i);
-    }
-    const struct kv_set a = kv_policy_set(world.policy, 1, 0, 290, 0),
-                        b = kv_policy_set(alone.policy, 1, 0, 290, 0);
-    assert_int_equal(a.n_tokens, b.n_tokens);
-    assert_memory_equal(a.tokens, b.tokens, (size_t)a.n_tokens * sizeof *a.tokens);
-    kv_world_destroy(&alone);
-    kv_world_destroy(&world);
-}
-
-static void refused(int32_t budget, const char *options, const char *word) {
-    struct kv_policy_config config = config_of(budget, 1, 1, 1);
-    struct kv_policy *policy = NULL;
-    config.kernels = kernels_at_level(0);
-    config.options = options;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), word));
-}
-
 static void options_are_checked(void **state) {
     (void)state;
-    refused(31, NULL, "needs 2 of them");
-    refused(64, "share=1.5", "share");
-    refused(64, "alpha=-1", "alpha");
-    refused(64, "beta=1", "alpha, share");
+    static const struct {
+        int32_t budget;
+        const char *options, *words;
+    } cases[] = {{31, NULL, "needs 2 of them"},
+                 {64, "share=1.5", "share"},
+                 {64, "alpha=-1", "alpha"},
+                 {64, "beta=1", "alpha, share"}};
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        struct kv_policy_config config = raas_config(cases[i].budget, 1, 1, 1);
+        config.options = cases[i].options;
+        assert_policy_refused(config, cases[i].words);
+    }
 }
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(agrees_with_the_definition),
-        cmocka_unit_test(a_large_budget_forgets_nothing),
-        cmocka_unit_test(an_end_may_come_anew),
-        cmocka_unit_test(an_evicted_page_may_begin_anew_twice),
-        cmocka_unit_test(dense_steps_count_as_prompt),
-        cmocka_unit_test(what_is_stamped_pinned_or_newest_is_never_evicted),
-        cmocka_unit_test(memory_is_flat_over_a_long_answer),
-        cmocka_unit_test(broken_scores_stop_nothing),
-        cmocka_unit_test(slots_forget_for_themselves),
-        cmocka_unit_test(options_are_checked),
+        cmocka_unit_test(agrees_with_the_definition),  cmocka_unit_test(a_large_budget_forgets_nothing),
+        cmocka_unit_test(an_end_may_come_anew),        cmocka_unit_test(an_evicted_page_may_begin_anew_twice),
+        cmocka_unit_test(dense_steps_count_as_prompt), cmocka_unit_test(options_are_checked),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

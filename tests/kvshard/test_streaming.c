@@ -12,17 +12,10 @@
 enum { S = KV_PAGE_TOKENS, CONTEXT = 600, LAYERS = 2, KV_HEADS = 2, N_TABLES = LAYERS * KV_HEADS };
 
 static struct kv_policy_config config_of(int32_t budget, int32_t n_sinks) {
-    return (struct kv_policy_config){.name = "streaming",
-                                     .budget = budget,
-                                     .n_sinks = n_sinks,
-                                     .n_slots = 2,
-                                     .n_layers = LAYERS,
-                                     .n_heads_global = 2 * KV_HEADS,
-                                     .n_heads_local = 2 * KV_HEADS,
-                                     .n_kv_heads_local = KV_HEADS,
-                                     .head_dim = 32,
-                                     .context_length = CONTEXT,
-                                     .n_threads = 1};
+    struct kv_policy_config config = policy_config("streaming", LAYERS, KV_HEADS, 2, CONTEXT);
+    config.budget = budget;
+    config.n_sinks = n_sinks;
+    return config;
 }
 
 /* ---- the definition: which tokens of a slot are remembered ---- */
@@ -41,16 +34,6 @@ static void remember(struct memory *memory, int64_t first, int64_t n) {
 static void forget(struct memory *memory, const struct kv_policy_config *config) {
     for (int64_t token = config->n_sinks; token < memory->n - (config->budget - config->n_sinks); token++)
         memory->kept[token] = false;
-}
-
-static void check_list(const struct memory *memory, int64_t n_cached, struct kv_set set) {
-    int64_t n = 0;
-    for (int64_t token = 0; token < n_cached; token++) {
-        if (!memory->kept[token]) continue;
-        assert_true(n < set.n_tokens);
-        assert_int_equal(kv_set_token(set, n++), token);
-    }
-    assert_int_equal(n, set.n_tokens);
 }
 
 /* What is kept can be read, and holds what was stored. */
@@ -85,7 +68,7 @@ static void check_pages(const struct kv_world *world, int64_t n_pages) {
 
 static void check(const struct kv_world *world, int32_t slot, const struct memory *memory) {
     const struct kv_set set = kv_policy_resident(world->policy, slot, 1, 1, memory->n);
-    check_list(memory, memory->n, set);
+    assert_set_is(set, memory->kept, memory->n);
     check_rows(world, slot, set);
     check_pages(world, pages_with_kept_tokens(memory));
 }
@@ -108,7 +91,7 @@ static void prefill(struct kv_world *world, int32_t slot, struct memory *memory,
     remember(memory, first, n);
     check(world, slot, memory);
     for (int64_t i = first + 1; i <= memory->n; i++) /* each row of it sees what comes before */
-        check_list(memory, i, kv_policy_resident(world->policy, slot, 0, 1, i));
+        assert_set_is(kv_policy_resident(world->policy, slot, 0, 1, i), memory->kept, i);
 }
 
 static void sinks_and_the_newest_are_kept(void **state) {
@@ -192,8 +175,8 @@ static void slots_forget_for_themselves(void **state) {
             kv_world_decode(&world, slot, memories[slot].n);
             remember(&memories[slot], memories[slot].n, 1);
             forget(&memories[slot], &world.config);
-            check_list(&memories[slot], memories[slot].n,
-                       kv_policy_resident(world.policy, slot, 0, 0, memories[slot].n));
+            assert_set_is(kv_policy_resident(world.policy, slot, 0, 0, memories[slot].n), memories[slot].kept,
+                          memories[slot].n);
         }
     check_pages(&world, pages_with_kept_tokens(&memories[0]) + pages_with_kept_tokens(&memories[1]));
     kv_world_destroy(&world);

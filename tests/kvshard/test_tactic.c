@@ -1,13 +1,11 @@
 /* Tactic against its definition, and what its estimate is worth. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <string.h>
 #include <cmocka.h>
 
 #include "base/arena.h"
@@ -15,20 +13,13 @@
 #include "kvshard/key_clusters_impl.h"
 #include "tests/kvshard/kv_world.h"
 
-enum { CONTEXT = 2400, LAYERS = 3, LAYER = 2, DIM = 32, MAX_GROUP = 4, STEP = 128 };
+enum { CONTEXT = 2400, LAYERS = 3, LAYER = 2, DIM = FIXTURE_HEAD_DIM, MAX_GROUP = 4, STEP = 128 };
 
 static struct kv_policy_config config_of(int32_t n_kv_heads, int32_t group, const char *options) {
-    return (struct kv_policy_config){.name = "tactic",
-                                     .budget = 1, /* there is none */
-                                     .options = options,
-                                     .n_slots = 2,
-                                     .n_layers = LAYERS,
-                                     .n_heads_global = n_kv_heads * group,
-                                     .n_heads_local = n_kv_heads * group,
-                                     .n_kv_heads_local = n_kv_heads,
-                                     .head_dim = DIM,
-                                     .context_length = CONTEXT,
-                                     .n_threads = 2};
+    struct kv_policy_config config = policy_config("tactic", LAYERS, n_kv_heads, group, CONTEXT);
+    config.budget = 1; /* there is none */
+    config.options = options;
+    return config;
 }
 
 /* ---- the definition, in double; clusters as in test_key_clusters.c ---- */
@@ -162,13 +153,7 @@ static void check_step(const struct kv_world *world, const struct definition *de
         for (int32_t head = 0; head < world->group; head++) {
             const struct kv_set set =
                 kv_policy_set(world->policy, slot, LAYER, n_cached, kv_head * world->group + head);
-            int64_t n = 0;
-            for (int64_t token = 0; token < n_cached; token++) {
-                if (!in_set[token]) continue;
-                assert_true(n < set.n_tokens);
-                assert_int_equal(set.tokens[n++], token);
-            }
-            assert_int_equal(n, set.n_tokens);
+            assert_set_is(set, in_set, n_cached);
             assert_null(set.rows);
         }
     }
@@ -311,56 +296,24 @@ static void broken_numbers_give_all_tokens(void **state) {
     kv_world_destroy(&world);
 }
 
-struct run {
-    struct kv_world *world;
-    int32_t slot;
-};
-
-static void *choose_often(void *argument) {
-    const struct run *run = argument;
-    float q[MAX_GROUP * DIM];
-    for (int i = 0; i < 50; i++)
-        for (int32_t kv_head = 0; kv_head < 2; kv_head++) {
-            kv_policy_rewind(run->world->policy, run->slot, 0);
-            kv_world_queries(run->world, run->slot, LAYER, kv_head, 700, q);
-            kv_policy_choose(run->world->policy, run->slot, run->slot, LAYER, 700, kv_head, q);
-        }
-    return NULL;
-}
-
 static void slots_are_independent_even_at_once(void **state) {
     (void)state;
     struct kv_world world = kv_world_create(config_of(2, 2, "window=64,p=0.7"), 1);
     struct definition definition = define(&world, 64, 0.7);
-    pthread_t threads[2];
-    struct run runs[2];
     for (int32_t slot = 0; slot < 2; slot++)
         kv_world_admit(&world, slot, 0, 700, false);
-    for (int32_t slot = 0; slot < 2; slot++) {
-        runs[slot] = (struct run){&world, slot};
-        assert_int_equal(pthread_create(&threads[slot], NULL, choose_often, &runs[slot]), 0);
-    }
-    for (int32_t slot = 0; slot < 2; slot++)
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
+    kv_world_choose_at_once(&world, LAYER, 700, 50, true);
     for (int32_t slot = 0; slot < 2; slot++)
         check_step(&world, &definition, slot, 700);
     arena_destroy(definition.memory);
     kv_world_destroy(&world);
 }
 
-static void refused(struct kv_policy_config config, const char *word) {
-    struct kv_policy *policy = NULL;
-    config.kernels = kernels_at_level(0);
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), word));
-    assert_null(policy);
-}
-
 static void options_are_checked(void **state) {
     (void)state;
-    refused(config_of(1, 1, "p=1.01"), "tactic.p: '1.01'");
-    refused(config_of(1, 1, "window=0"), "tactic.window: '0'");
-    refused(config_of(1, 1, "first-layer=3"), "has 3 layers");
+    assert_policy_refused(config_of(1, 1, "p=1.01"), "tactic.p: '1.01'");
+    assert_policy_refused(config_of(1, 1, "window=0"), "tactic.window: '0'");
+    assert_policy_refused(config_of(1, 1, "first-layer=3"), "has 3 layers");
 }
 
 static void read_a_set_that_was_never_chosen(void *policy) {
