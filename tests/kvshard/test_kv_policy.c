@@ -7,6 +7,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "base/rng.h"
 #include "kvshard/kv_policy.h"
 
 static struct kv_policy_config base_config(const char *name) {
@@ -218,6 +219,107 @@ static void default_layers_follow_the_depth(void **state) {
     assert_plan(&config, 65, "S.");
 }
 
+/* Ranks without rows of such a head do not run its policy. */
+static void who_needs_whole_heads_agrees_on_nothing(void **state) {
+    int n_whole = 0;
+    bool whole;
+    (void)state;
+    for (int i = 0; kv_policy_name(i); i++) {
+        assert_int_equal(kv_policy_has_whole_heads(kv_policy_name(i), &whole), STATUS_OK);
+        if (!whole) continue;
+        n_whole++;
+        const struct kv_policy_config config = base_config(kv_policy_name(i));
+        struct kv_policy *policy = accepted(&config);
+        for (int32_t layer = 0; layer < config.n_layers; layer++)
+            for (int64_t n = 1; n <= config.context_length; n += 37)
+                assert_false(kv_policy_layer(policy, 0, layer, n) & KV_AGREE);
+        kv_policy_destroy(policy);
+    }
+    assert_int_equal(n_whole, 4);
+    assert_int_equal(kv_policy_has_whole_heads("lessmore", &whole), STATUS_BAD_INPUT);
+}
+
+enum { SELECTING = 2, N_CACHED = 700 };
+
+/* What a policy made of a head's scores at its selecting layer. */
+struct outcome {
+    uint32_t message[N_CACHED];
+    int32_t tokens[N_CACHED];
+};
+
+static struct outcome outcome_of(struct kv_policy *policy) {
+    struct outcome outcome = {0};
+    if (kv_policy_layer(policy, 0, SELECTING, N_CACHED) & KV_AGREE) {
+        kv_policy_propose(policy, 0, SELECTING, N_CACHED, outcome.message);
+        return outcome;
+    }
+    const struct kv_set set = kv_policy_set(policy, 0, SELECTING + 1, N_CACHED, 0);
+    memcpy(outcome.tokens, set.tokens, (size_t)set.n_tokens * sizeof *set.tokens);
+    return outcome;
+}
+
+/* The best of the range, and every seventh of the others. */
+static struct kv_scored some_of(struct kv_policy *policy, const float *scores, struct kv_best best) {
+    static int32_t indices[N_CACHED], tokens[N_CACHED];
+    static float some[N_CACHED];
+    int64_t n = 0, picked = 0;
+    kv_policy_pick(policy, 0, scores + best.begin, best.end - best.begin, best.n, indices);
+    for (int64_t token = best.begin; token < best.end; token++) {
+        const bool is_best = picked < best.n && indices[picked] == token - best.begin;
+        picked += is_best;
+        if (!is_best && token % 7) continue;
+        tokens[n] = (int32_t)token;
+        some[n++] = scores[token];
+    }
+    return (struct kv_scored){tokens, some, n};
+}
+
+static void expect_same_outcome(const char *name, const float *scores) {
+    static const int32_t layers[] = {SELECTING};
+    struct kv_policy_config config = base_config(name);
+    config.n_select_layers = 1;
+    config.select_layers = layers;
+    config.n_heads_local = config.n_kv_heads_local = 1;
+    struct kv_policy *by_all = accepted(&config), *by_best = accepted(&config);
+    const struct kv_best best = kv_policy_best(by_best, 0, SELECTING, N_CACHED);
+    assert_true(best.n > 0 && best.n < config.budget && best.begin >= 0 && best.end < N_CACHED);
+    kv_policy_rank(by_all, 0, 0, SELECTING, N_CACHED, 0, scores);
+    kv_policy_rank_best(by_best, 0, 0, SELECTING, N_CACHED, 0, some_of(by_best, scores, best));
+    const struct outcome a = outcome_of(by_all), b = outcome_of(by_best);
+    assert_memory_equal(&a, &b, sizeof a);
+    kv_policy_destroy(by_all);
+    kv_policy_destroy(by_best);
+}
+
+static void the_best_scores_are_enough(void **state) {
+    static float scores[N_CACHED];
+    (void)state;
+    for (int values = 3; values < 10000; values *= 4) { /* from ties everywhere to none */
+        for (uint64_t i = 0; i < N_CACHED; i++)
+            scores[i] = (float)floor(rng_uniform(5, 0, i) * values);
+        scores[400] = NAN;
+        scores[401] = -INFINITY;
+        scores[402] = INFINITY;
+        expect_same_outcome("lessismore", scores);
+        expect_same_outcome("tidal", scores);
+    }
+}
+
+/* Emulation and the other policies look at every score. */
+static void some_need_all_scores(void **state) {
+    (void)state;
+    for (int i = 0; kv_policy_name(i); i++) {
+        const char *name = kv_policy_name(i);
+        struct kv_policy_config config = base_config(name);
+        config.emulates = strcmp(name, "lessismore") == 0;
+        if (strcmp(name, "tidal") == 0) continue;
+        struct kv_policy *policy = accepted(&config);
+        for (int32_t layer = 0; layer < config.n_layers; layer++)
+            assert_int_equal(kv_policy_best(policy, 0, layer, config.context_length).n, 0);
+        kv_policy_destroy(policy);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_and_summaries_end),
@@ -228,6 +330,9 @@ int main(void) {
         cmocka_unit_test(select_layers_are_checked),
         cmocka_unit_test(layers_select_read_or_are_dense),
         cmocka_unit_test(default_layers_follow_the_depth),
+        cmocka_unit_test(who_needs_whole_heads_agrees_on_nothing),
+        cmocka_unit_test(the_best_scores_are_enough),
+        cmocka_unit_test(some_need_all_scores),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
