@@ -1,7 +1,14 @@
 /* H2O against its definition: who has least weight so far, and is not among the newest, goes. */
-#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 
-#include "policy_world.h"
+#include <math.h>
+#include <string.h>
+
+#include "tests/kvshard/policy_world.h"
 
 enum { MAX_LAYERS = 2, MAX_KV_HEADS = 4, MAX_LISTS = MAX_LAYERS * MAX_KV_HEADS };
 
@@ -112,13 +119,13 @@ enum { N_SHAPES = sizeof shapes / sizeof *shapes };
 static void follows_the_definition(void **state) {
     (void)state;
     for (uint64_t trial = 0; trial < 2 * N_SHAPES; trial++) {
-        static struct reference references[WORLD_SLOTS];
+        static struct reference references[FIXTURE_SLOTS];
         struct policy_world world = world_create(shapes[trial / 2], trial, false);
         memset(references, 0, sizeof references);
         prefill_both(&world, &references[0], 0, trial % 2 ? 100 : 7);
         prefill_both(&world, &references[1], 1, 40);
         for (int i = 0; i < 60; i++)
-            for (int32_t slot = 0; slot < WORLD_SLOTS; slot++)
+            for (int32_t slot = 0; slot < FIXTURE_SLOTS; slot++)
                 decode_both(&world, &references[slot], slot);
         assert_pages_returned(&world);
         prefill_both(&world, &references[0], 0, 50);
@@ -191,73 +198,14 @@ static void broken_scores_do_no_harm(void **state) {
     world_destroy(&world);
 }
 
-/* Heads 0-3 of one rank, or 0-1 and 2-3 of two. */
 static void ranks_do_not_show(void **state) {
     (void)state;
-    const struct world_shape whole = {"h2o", "", 50, 2, 0, 4, 2};
-    struct policy_world one = world_create(whole, 7, false), two[2];
-    for (int32_t rank = 0; rank < 2; rank++)
-        two[rank] = world_create((struct world_shape){"h2o", "", 50, 2, 2 * rank, 2, 2}, 7, false);
-    world_prefill(&one, 1, 90);
-    world_prefill(&two[0], 1, 90);
-    world_prefill(&two[1], 1, 90);
-    for (int i = 0; i < 80; i++) {
-        world_decode(&one, 1);
-        world_decode(&two[0], 1);
-        world_decode(&two[1], 1);
-        for (int32_t head = 0; head < 8 && i > 0; head++) {
-            const int64_t n = one.n_tokens[1];
-            assert_memory_equal(kv_policy_set(one.policy, 1, 1, n, head).tokens,
-                                kv_policy_set(two[head / 4].policy, 1, 1, n, head % 4).tokens,
-                                50 * sizeof(int32_t));
-        }
-    }
-    world_destroy(&one);
-    world_destroy(&two[0]);
-    world_destroy(&two[1]);
-}
-
-struct ranking {
-    struct policy_world *world;
-    int32_t head, layer;
-};
-
-static void *rank_one(void *argument) {
-    const struct ranking *ranking = argument;
-    world_rank(ranking->world, 0, ranking->layer, ranking->head);
-    return NULL;
-}
-
-static void decode_on_threads(struct policy_world *world) {
-    world_admit(world, 0);
-    for (int32_t layer = 0; layer < world->config.n_layers; layer++) {
-        pthread_t threads[8];
-        struct ranking rankings[8];
-        for (int32_t head = 0; head < 8; head++) {
-            rankings[head] = (struct ranking){world, head, layer};
-            assert_int_equal(pthread_create(&threads[head], NULL, rank_one, &rankings[head]), 0);
-        }
-        for (int32_t head = 0; head < 8; head++)
-            pthread_join(threads[head], NULL);
-    }
+    check_ranks_do_not_show((struct world_shape){"h2o", "", 50, 2, 0, 4, 2}, 80);
 }
 
 static void threads_do_not_show(void **state) {
     (void)state;
-    const struct world_shape shape = {"h2o", "", 40, 2, 0, 2, 4};
-    struct policy_world alone = world_create(shape, 3, false), parallel = world_create(shape, 3, false);
-    world_prefill(&alone, 0, 100);
-    world_prefill(&parallel, 0, 100);
-    for (int i = 0; i < 60; i++) {
-        world_decode(&alone, 0);
-        decode_on_threads(&parallel);
-        const int64_t n = alone.n_tokens[0];
-        for (int32_t head = 0; head < 8 && i > 0; head += 4)
-            assert_memory_equal(kv_policy_set(alone.policy, 0, 1, n, head).tokens,
-                                kv_policy_set(parallel.policy, 0, 1, n, head).tokens, 40 * sizeof(int32_t));
-    }
-    world_destroy(&alone);
-    world_destroy(&parallel);
+    check_threads_do_not_show((struct world_shape){"h2o", "", 40, 2, 0, 2, 4}, 60);
 }
 
 static void layers_and_options(void **state) {

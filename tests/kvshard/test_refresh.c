@@ -1,8 +1,15 @@
 /* RefreshKV against its definition: sets age token by token, until the queries have changed. */
-#include <pthread.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <math.h>
+#include <string.h>
 
 #include "check_fails.h"
-#include "policy_world.h"
+#include "tests/kvshard/policy_world.h"
 
 enum { MAX_LAYERS = 2, MAX_KV_HEADS = 4, MAX_LISTS = MAX_LAYERS * MAX_KV_HEADS };
 
@@ -20,16 +27,6 @@ struct reference {
     int64_t n_full_steps, n_steps;
 };
 
-static double cosine(const float *a, const float *b) {
-    double dot = 0, aa = 0, bb = 0;
-    for (int d = 0; d < WORLD_HEAD_DIM; d++) {
-        dot += (double)a[d] * b[d];
-        aa += (double)a[d] * a[d];
-        bb += (double)b[d] * b[d];
-    }
-    return dot / (sqrt(aa) * sqrt(bb));
-}
-
 static bool is_full_step(const struct reference *reference, const struct policy_world *world, int32_t layer,
                          int32_t kv_head, const struct head_state *head, int64_t n) {
     const int32_t group = world_group(world);
@@ -37,10 +34,10 @@ static bool is_full_step(const struct reference *reference, const struct policy_
     if (head->n_full == 0 || head->n_cached + 1 != n) return true;
     if ((n - head->n_full) % reference->every != 0) return false;
     for (int32_t h = kv_head * group; h < (kv_head + 1) * group; h++) {
-        float now[WORLD_HEAD_DIM], then[WORLD_HEAD_DIM];
+        float now[FIXTURE_HEAD_DIM], then[FIXTURE_HEAD_DIM];
         world_query(world, layer, h, n, now);
         world_query(world, layer, h, head->n_full, then);
-        mean += cosine(now, then) / group;
+        mean += world_cosine(now, then) / group;
     }
     return mean < reference->similarity;
 }
@@ -134,10 +131,10 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 static void follows_the_definition(void **state) {
     (void)state;
     for (uint64_t trial = 0; trial < 2 * N_CASES; trial++) {
-        static struct reference references[WORLD_SLOTS];
+        static struct reference references[FIXTURE_SLOTS];
         struct policy_world world = world_create(cases[trial / 2].shape, trial, false);
         memset(references, 0, sizeof references);
-        for (int slot = 0; slot < WORLD_SLOTS; slot++) {
+        for (int slot = 0; slot < FIXTURE_SLOTS; slot++) {
             references[slot].every = cases[trial / 2].every;
             references[slot].similarity = cases[trial / 2].similarity;
         }
@@ -182,9 +179,9 @@ static void broken_numbers_do_no_harm(void **state) {
     struct policy_world world = world_create(cases[3].shape, 5, false);
     world_prefill(&world, 0, 100);
     for (int i = 0; i < 60; i++) {
-        float scores[WORLD_CONTEXT], q[4 * WORLD_HEAD_DIM];
+        float scores[WORLD_CONTEXT], q[4 * FIXTURE_HEAD_DIM];
         world_admit(&world, 0);
-        for (int d = 0; d < 4 * WORLD_HEAD_DIM; d++)
+        for (int d = 0; d < 4 * FIXTURE_HEAD_DIM; d++)
             q[d] = broken[(i / 10 + d) % 4];
         for (int64_t j = 0; j < WORLD_CONTEXT; j++)
             scores[j] = broken[(i + j) % 4];
@@ -197,78 +194,14 @@ static void broken_numbers_do_no_harm(void **state) {
     world_destroy(&world);
 }
 
-struct part {
-    struct policy_world *world;
-    int32_t layer, number;
-};
-
-static void *choose_one(void *argument) {
-    const struct part *part = argument;
-    world_choose(part->world, 0, part->layer, part->number);
-    return NULL;
-}
-
-static void *rank_one(void *argument) {
-    const struct part *part = argument;
-    world_rank(part->world, 0, part->layer, part->number);
-    return NULL;
-}
-
-static void run_parts(struct policy_world *world, int32_t layer, int32_t n, void *(*call)(void *)) {
-    pthread_t threads[4];
-    struct part parts[4];
-    for (int32_t i = 0; i < n; i++) {
-        parts[i] = (struct part){world, layer, i};
-        assert_int_equal(pthread_create(&threads[i], NULL, call, &parts[i]), 0);
-    }
-    for (int32_t i = 0; i < n; i++)
-        pthread_join(threads[i], NULL);
-}
-
 static void threads_do_not_show(void **state) {
     (void)state;
-    struct policy_world alone = world_create(cases[0].shape, 3, false),
-                        parallel = world_create(cases[0].shape, 3, false);
-    world_prefill(&alone, 0, 100);
-    world_prefill(&parallel, 0, 100);
-    for (int i = 0; i < 80; i++) {
-        world_decode(&alone, 0);
-        world_admit(&parallel, 0);
-        for (int32_t layer = 0; layer < 2; layer++) {
-            run_parts(&parallel, layer, 2, choose_one);
-            run_parts(&parallel, layer, 4, rank_one);
-        }
-        for (int32_t head = 0; head < 4; head++) {
-            const struct kv_set a = kv_policy_set(alone.policy, 0, 1, alone.n_tokens[0], head),
-                                b = kv_policy_set(parallel.policy, 0, 1, alone.n_tokens[0], head);
-            assert_int_equal(a.n_tokens, b.n_tokens);
-            assert_true(!a.tokens == !b.tokens);
-            if (a.tokens) assert_memory_equal(a.tokens, b.tokens, (size_t)a.n_tokens * sizeof *a.tokens);
-        }
-    }
-    world_destroy(&alone);
-    world_destroy(&parallel);
+    check_threads_do_not_show(cases[0].shape, 80);
 }
 
-/* Heads 0-3 of one rank, or 0-1 and 2-3 of two. */
 static void ranks_do_not_show(void **state) {
     (void)state;
-    struct policy_world one = world_create((struct world_shape){"refresh", "", 50, 1, 0, 4, 2}, 7, false);
-    struct policy_world two = world_create((struct world_shape){"refresh", "", 50, 1, 2, 2, 2}, 7, false);
-    world_prefill(&one, 1, 90);
-    world_prefill(&two, 1, 90);
-    for (int i = 0; i < 100; i++) {
-        world_decode(&one, 1);
-        world_decode(&two, 1);
-        for (int32_t head = 0; head < 4; head++) {
-            const struct kv_set a = kv_policy_set(one.policy, 1, 0, one.n_tokens[1], 4 + head),
-                                b = kv_policy_set(two.policy, 1, 0, one.n_tokens[1], head);
-            assert_int_equal(a.n_tokens, b.n_tokens);
-            if (a.tokens) assert_memory_equal(a.tokens, b.tokens, (size_t)a.n_tokens * sizeof *a.tokens);
-        }
-    }
-    world_destroy(&one);
-    world_destroy(&two);
+    check_ranks_do_not_show((struct world_shape){"refresh", "", 50, 1, 0, 4, 2}, 100);
 }
 
 static void read_a_set_before_one_was_chosen(void *policy) {

@@ -1,10 +1,15 @@
 /* R-KV against its definition, in double, and what its redundancy is. */
-#include <pthread.h>
-#include <stdlib.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
 
-#include "check_fails.h"
+#include <math.h>
+#include <string.h>
+
 #include "kvshard/key_redundancy_impl.h"
-#include "policy_world.h"
+#include "tests/kvshard/policy_world.h"
 
 enum { MAX_LAYERS = 2, MAX_KV_HEADS = 4, MAX_LISTS = MAX_LAYERS * MAX_KV_HEADS, OBSERVED = 8 };
 
@@ -19,16 +24,6 @@ struct reference {
     int n_observed;
 };
 
-static double cosine(const float *a, const float *b) {
-    double dot = 0, aa = 0, bb = 0;
-    for (int d = 0; d < WORLD_HEAD_DIM; d++) {
-        dot += (double)a[d] * b[d];
-        aa += (double)a[d] * a[d];
-        bb += (double)b[d] * b[d];
-    }
-    return dot / sqrt(aa * bb);
-}
-
 static void make_softmax(double *numbers, int64_t n) {
     double max = -INFINITY, sum = 0;
     for (int64_t i = 0; i < n; i++)
@@ -39,14 +34,14 @@ static void make_softmax(double *numbers, int64_t n) {
         numbers[i] /= sum;
 }
 
-static void find_redundancy(float (*keys)[WORLD_HEAD_DIM], int64_t n, double *redundancy) {
+static void find_redundancy(float (*keys)[FIXTURE_HEAD_DIM], int64_t n, double *redundancy) {
     memset(redundancy, 0, (size_t)n * sizeof *redundancy);
     for (int64_t i = 0; i < n; i++) {
         int64_t last = -1;
         for (int64_t j = 0; j < n; j++)
-            if (j != i && cosine(keys[i], keys[j]) > 0.5) last = j;
+            if (j != i && world_cosine(keys[i], keys[j]) > 0.5) last = j;
         for (int64_t j = 0; j < n; j++)
-            if (j != i && j != last) redundancy[j] += cosine(keys[i], keys[j]) / (double)n;
+            if (j != i && j != last) redundancy[j] += world_cosine(keys[i], keys[j]) / (double)n;
     }
     make_softmax(redundancy, n);
 }
@@ -77,7 +72,7 @@ static double importance_at(const struct reference *reference, int32_t l, int64_
 /* Keeps the newest 8 and the best of the others; whoever is beaten by enough others goes. */
 static void evict(struct reference *reference, const struct policy_world *world, int32_t layer,
                   int32_t kv_head) {
-    static float keys[WORLD_CONTEXT][WORLD_HEAD_DIM];
+    static float keys[WORLD_CONTEXT][FIXTURE_HEAD_DIM];
     double values[WORLD_CONTEXT], redundancy[WORLD_CONTEXT];
     const int32_t l = layer * world->config.n_kv_heads_local + kv_head;
     const int64_t n = reference->n[l], n_old = n - OBSERVED;
@@ -185,10 +180,10 @@ enum { N_CASES = sizeof cases / sizeof *cases };
 static void follows_the_definition(void **state) {
     (void)state;
     for (uint64_t trial = 0; trial < 2 * N_CASES; trial++) {
-        static struct reference references[WORLD_SLOTS];
+        static struct reference references[FIXTURE_SLOTS];
         struct policy_world world = world_create(cases[trial / 2].shape, trial, false);
         memset(references, 0, sizeof references);
-        for (int slot = 0; slot < WORLD_SLOTS; slot++) {
+        for (int slot = 0; slot < FIXTURE_SLOTS; slot++) {
             references[slot].lambda = cases[trial / 2].lambda;
             references[slot].every = cases[trial / 2].every;
         }
@@ -255,10 +250,10 @@ static void broken_numbers_do_no_harm(void **state) {
     struct policy_world world = world_create(cases[1].shape, 5, true);
     world_prefill(&world, 0, 100);
     for (int i = 0; i < 100; i++) {
-        float scores[WORLD_CONTEXT], key[WORLD_HEAD_DIM];
+        float scores[WORLD_CONTEXT], key[FIXTURE_HEAD_DIM];
         world_admit(&world, 0);
         const int64_t token = world.n_tokens[0] - 1;
-        for (int d = 0; d < WORLD_HEAD_DIM; d++)
+        for (int d = 0; d < FIXTURE_HEAD_DIM; d++)
             key[d] = broken[i % 4];
         kv_cache_append(world.cache, 0, 0, 0, kv_policy_row(world.policy, 0, 0, 0, token), key, key);
         for (int64_t j = 0; j < WORLD_CONTEXT; j++)
@@ -271,77 +266,14 @@ static void broken_numbers_do_no_harm(void **state) {
     world_destroy(&world);
 }
 
-/* Heads 0-3 of one rank, or 0-1 and 2-3 of two. */
 static void ranks_do_not_show(void **state) {
     (void)state;
-    struct policy_world one = world_create((struct world_shape){"rkv", "every=24", 50, 2, 0, 4, 2}, 7, false);
-    struct policy_world two[2];
-    for (int32_t rank = 0; rank < 2; rank++)
-        two[rank] = world_create((struct world_shape){"rkv", "every=24", 50, 2, 2 * rank, 2, 2}, 7, false);
-    world_prefill(&one, 1, 90);
-    world_prefill(&two[0], 1, 90);
-    world_prefill(&two[1], 1, 90);
-    for (int i = 0; i < 120; i++) {
-        world_decode(&one, 1);
-        world_decode(&two[0], 1);
-        world_decode(&two[1], 1);
-        for (int32_t head = 0; head < 8 && i >= OBSERVED; head++) {
-            const int64_t n = one.n_tokens[1];
-            const struct kv_set a = kv_policy_set(one.policy, 1, 1, n, head),
-                                b = kv_policy_set(two[head / 4].policy, 1, 1, n, head % 4);
-            assert_int_equal(a.n_tokens, b.n_tokens);
-            assert_memory_equal(a.tokens, b.tokens, (size_t)a.n_tokens * sizeof *a.tokens);
-        }
-    }
-    world_destroy(&one);
-    world_destroy(&two[0]);
-    world_destroy(&two[1]);
-}
-
-struct ranking {
-    struct policy_world *world;
-    int32_t head, layer;
-};
-
-static void *rank_one(void *argument) {
-    const struct ranking *ranking = argument;
-    world_rank(ranking->world, 0, ranking->layer, ranking->head);
-    return NULL;
-}
-
-static void decode_on_threads(struct policy_world *world) {
-    world_admit(world, 0);
-    for (int32_t layer = 0; layer < world->config.n_layers; layer++) {
-        pthread_t threads[4];
-        struct ranking rankings[4];
-        if (!(kv_policy_layer(world->policy, 0, layer, world->n_tokens[0]) & KV_RANK)) continue;
-        for (int32_t head = 0; head < 4; head++) {
-            rankings[head] = (struct ranking){world, head, layer};
-            assert_int_equal(pthread_create(&threads[head], NULL, rank_one, &rankings[head]), 0);
-        }
-        for (int32_t head = 0; head < 4; head++)
-            pthread_join(threads[head], NULL);
-    }
+    check_ranks_do_not_show((struct world_shape){"rkv", "every=24", 50, 2, 0, 4, 2}, 120);
 }
 
 static void threads_do_not_show(void **state) {
     (void)state;
-    struct policy_world alone = world_create(cases[0].shape, 3, false),
-                        parallel = world_create(cases[0].shape, 3, false);
-    world_prefill(&alone, 0, 100);
-    world_prefill(&parallel, 0, 100);
-    for (int i = 0; i < 100; i++) {
-        world_decode(&alone, 0);
-        decode_on_threads(&parallel);
-        for (int32_t head = 0; head < 4 && i >= OBSERVED; head++) {
-            const struct kv_set a = kv_policy_set(alone.policy, 0, 1, alone.n_tokens[0], head),
-                                b = kv_policy_set(parallel.policy, 0, 1, alone.n_tokens[0], head);
-            assert_int_equal(a.n_tokens, b.n_tokens);
-            assert_memory_equal(a.tokens, b.tokens, (size_t)a.n_tokens * sizeof *a.tokens);
-        }
-    }
-    world_destroy(&alone);
-    world_destroy(&parallel);
+    check_threads_do_not_show(cases[0].shape, 100);
 }
 
 /* Three keys are alike, two not: of the three the newest repeats nothing but through itself. */
@@ -355,7 +287,7 @@ static void the_newest_of_the_alike_is_forgiven(void **state) {
     assert_int_equal(key_redundancy_create(&world.config, memory, &redundancy), STATUS_OK);
     world_prefill(&world, 0, 5);
     for (int32_t token = 0; token < 5; token++) {
-        float key[WORLD_HEAD_DIM] = {0};
+        float key[FIXTURE_HEAD_DIM] = {0};
         key[token < 3 ? 0 : token] = (float)(token + 1);
         kv_cache_append(world.cache, 0, 0, 0, token, key, key);
     }
