@@ -42,7 +42,7 @@ static void take_leave(struct watchdog *watchdog) {
     leftovers_remove();
     atomic_store(&watchdog_own_heartbeat(watchdog)->ending, 1);
     for (int i = 0; i < 3; i++) /* a datagram may get lost */
-        watchdog_send_beats(watchdog);
+        watchdog_send_beats(watchdog, watchdog->peers.comm->size);
 }
 
 /* Where nobody reads, a write would keep the rank here. A pipe that can be written to takes PIPE_BUF bytes at
@@ -165,9 +165,11 @@ static void *run(void *argument) {
     while (!atomic_load(&watchdog->stop)) {
         const double now = timer_seconds();
         struct signalfd_siginfo signal;
-        watchdog_look_around(watchdog, now);
-        if (read(watchdog->terminated, &signal, sizeof signal) > 0 && watchdog->term_at == 0)
+        if (read(watchdog->terminated, &signal, sizeof signal) > 0 && watchdog->term_at == 0) {
             watchdog->term_at = now;
+            watchdog_hurry(watchdog, silence_after_term / shortest_period, now);
+        }
+        watchdog_look_around(watchdog, now);
         judge(watchdog, now);
         warn_of_unheard(watchdog, now, began);
         sleep_until_next(watchdog);
@@ -243,6 +245,8 @@ enum status watchdog_open(struct comm *comm, double timeout_seconds, struct watc
     if (status != STATUS_OK) goto free_watchdog;
     watchdog->timeout = timeout_seconds;
     watchdog->period = period_of(timeout_seconds);
+    watchdog->rounds = timeout_seconds / watchdog->period;
+    watchdog->next_rank = comm->rank; /* not all begin with the same one */
     watchdog->wake = watchdog->terminated = -1;
     pthread_sigmask(SIG_BLOCK, NULL, &watchdog->signals);
     TRY_GOTO(watchdog_peers_create(comm, &watchdog->peers), free_watchdog);

@@ -16,7 +16,14 @@ static int lost_here(const struct watchdog *watchdog) {
     return WATCHDOG_NOBODY;
 }
 
-void watchdog_send_beats(struct watchdog *watchdog) {
+static void send_to(const struct watchdog_peers *peers, int rank, const unsigned char *data) {
+    const struct watchdog_peer *peer = &peers->peers[rank];
+    for (int i = 0; i < peer->n_addresses; i++)
+        (void)!sendto(peers->socket, data, WATCHDOG_MESSAGE_BYTES, MSG_DONTWAIT | MSG_NOSIGNAL,
+                      (const struct sockaddr *)(const void *)&peer->addresses[i], sizeof peer->addresses[i]);
+}
+
+void watchdog_send_beats(struct watchdog *watchdog, int n_ranks) {
     const struct watchdog_peers *peers = &watchdog->peers;
     const struct heartbeat *own = watchdog_own_heartbeat(watchdog);
     if (peers->socket < 0) return;
@@ -30,11 +37,17 @@ void watchdog_send_beats(struct watchdog *watchdog) {
         .ending = atomic_load(&own->ending) != 0,
     };
     watchdog_message_write(&peers->job, &message, data);
-    for (int rank = 0; rank < peers->comm->size; rank++)
-        for (int i = 0; i < peers->peers[rank].n_addresses; i++)
-            (void)!sendto(peers->socket, data, sizeof data, MSG_DONTWAIT | MSG_NOSIGNAL,
-                          (const struct sockaddr *)(const void *)&peers->peers[rank].addresses[i],
-                          sizeof peers->peers[rank].addresses[i]);
+    for (int i = 0; i < n_ranks; i++) {
+        send_to(peers, watchdog->next_rank, data);
+        watchdog->next_rank = (watchdog->next_rank + 1) % peers->comm->size;
+    }
+}
+
+/* Of an end all hear at once. */
+static int next_turn(const struct watchdog *watchdog) {
+    const int size = watchdog->peers.comm->size;
+    const bool ends = atomic_load(&watchdog_own_heartbeat(watchdog)->ending) != 0;
+    return ends || lost_here(watchdog) != WATCHDOG_NOBODY ? size : watchdog_turn(size, watchdog->rounds);
 }
 
 static void note_progress(struct watchdog_peer *peer, struct watched *watched, uint64_t place,
@@ -105,6 +118,14 @@ void watchdog_forgive(struct watchdog *watchdog, double now) {
         watchdog->peers.peers[rank].beats_at = watchdog->peers.peers[rank].progress_at = now;
 }
 
+void watchdog_hurry(struct watchdog *watchdog, double rounds, double now) {
+    const int size = watchdog->peers.comm->size;
+    const bool takes_turns = watchdog_turn(size, watchdog->rounds) < size;
+    watchdog->rounds = rounds;
+    for (int rank = 0; takes_turns && rank < size; rank++)
+        if (!watchdog->peers.peers[rank].shared) watchdog->peers.peers[rank].beats_at = now;
+}
+
 void watchdog_look_around(struct watchdog *watchdog, double now) {
     const double away = now - watchdog->looked_at;
     if (away > watchdog->timeout / 2 || away > 20 * watchdog->period) watchdog_forgive(watchdog, now);
@@ -116,5 +137,5 @@ void watchdog_look_around(struct watchdog *watchdog, double now) {
         watchdog->peers.watched[rank].silent_seconds = now - watchdog->peers.peers[rank].beats_at;
         watchdog->peers.watched[rank].still_seconds = now - watchdog->peers.peers[rank].progress_at;
     }
-    watchdog_send_beats(watchdog);
+    watchdog_send_beats(watchdog, next_turn(watchdog));
 }

@@ -58,6 +58,8 @@ struct watchdog {
 
     /* The thread's. */
     uint64_t sequence; /* of the messages sent */
+    int next_rank;     /* to send one to */
+    double rounds;     /* within which a rank must be heard */
     double looked_at;  /* when it last went round */
     double term_at;    /* when SIGTERM came; 0: it has not */
     double fault_at;   /* when a fault was first seen; 0: none */
@@ -72,4 +74,8 @@ void watchdog_look_around(struct watchdog *watchdog, double now);
 /* Who was away himself cannot say how long others were silent. */
 void watchdog_forgive(struct watchdog *watchdog, double now);
 
-void watchdog_send_beats(struct watchdog *watchdog);
+/* From now on so few rounds make silence: ranks elsewhere that had their time until now begin it anew. */
+void watchdog_hurry(struct watchdog *watchdog, double rounds, double now);
+
+/* To the next n ranks, in turn. */
+void watchdog_send_beats(struct watchdog *watchdog, int n_ranks);

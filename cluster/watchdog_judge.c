@@ -51,6 +51,13 @@ struct verdict watchdog_judge(const struct watched *ranks, int n_ranks, double t
     return (struct verdict){FAULT_ALL, behind, ranks[behind].still_seconds};
 }
 
+int watchdog_turn(int n_ranks, double rounds) {
+    enum { HEARD_IN_TIME = 8, SMALL_JOB = 16 };
+    const int turn = (int)(n_ranks * HEARD_IN_TIME / rounds) + 1;
+    const int most = turn > SMALL_JOB ? turn : SMALL_JOB;
+    return most < n_ranks ? most : n_ranks;
+}
+
 int watchdog_speaker(const struct watched *ranks, int n_ranks, double timeout) {
     for (int rank = 0; rank < n_ranks; rank++)
         if (!ranks[rank].ended && !is_silent(&ranks[rank], timeout)) return rank;

@@ -40,6 +40,10 @@ struct verdict watchdog_judge(const struct watched *ranks, int n_ranks, double t
 /* The lowest rank that can be expected to speak. */
 int watchdog_speaker(const struct watched *ranks, int n_ranks, double timeout);
 
+/* To how many ranks one beats in a round, taking turns, so that each is heard eight times in the `rounds`
+ * that make silence, and no job, however large, sends much more than that. */
+int watchdog_turn(int n_ranks, double rounds);
+
 /* What `self` says of it, without "caucus: " and newline. */
 void watchdog_sentence(const struct watched *ranks, struct verdict verdict, int self,
                        char sentence_out[WATCHDOG_SENTENCE_MAX]);

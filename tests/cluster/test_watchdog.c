@@ -165,6 +165,20 @@ static void test_the_lowest_that_lives_speaks(void **state) {
     assert_int_equal(watchdog_speaker(ranks, RANKS, TIMEOUT), 2);
 }
 
+/* Small jobs beat to all; in large ones everybody's turn comes eight times, and no more often than needed. */
+static void test_turns_come_round_in_time(void **state) {
+    (void)state;
+    static const double rounds[] = {22.5, 40, 300};
+    for (int size = 2; size <= 100000; size = size * 5 / 4 + 1)
+        for (size_t i = 0; i < sizeof rounds / sizeof *rounds; i++) {
+            const int turn = watchdog_turn(size, rounds[i]);
+            assert_true(turn >= 1 && turn <= size);
+            assert_true(turn * rounds[i] >= 8.0 * size);
+            if (size <= 16) assert_int_equal(turn, size);
+            if (size > 16) assert_true(turn <= 16 || turn <= 8.0 * size / rounds[i] + 1);
+        }
+}
+
 static void assert_sentence(const struct watched *ranks, struct verdict verdict, int self,
                             const char *expected) {
     char sentence[WATCHDOG_SENTENCE_MAX];
@@ -272,6 +286,7 @@ int main(void) {
         cmocka_unit_test(test_where_all_wait_the_last_is_named),
         cmocka_unit_test(test_who_never_was_heard_is_no_fault),
         cmocka_unit_test(test_the_lowest_that_lives_speaks),
+        cmocka_unit_test(test_turns_come_round_in_time),
         cmocka_unit_test(test_sentences),
         cmocka_unit_test(test_message_survives),
         cmocka_unit_test(test_what_is_not_of_this_job_is_refused),
