@@ -8,76 +8,10 @@
 #include <jansson.h>
 #include <math.h>
 #include <stdbool.h>
-#include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "base/rng.h"
-#include "coordinator/sampler.h"
-
-enum { MAX_VOCAB = 2000 };
-
-struct row { /* a whole row, its summary, and a count of the times somebody asked for the whole */
-    int32_t vocab_size;
-    float logits[MAX_VOCAB];
-    struct candidate sorted[MAX_VOCAB];
-    double sum_exp, sum_exp_scaled;
-    int n_fetches;
-};
-
-static int compare(const void *a, const void *b) {
-    const struct candidate *x = a, *y = b;
-    if (x->logit != y->logit) return x->logit > y->logit ? -1 : 1;
-    return x->token < y->token ? -1 : 1;
-}
-
-static void sort_tokens(struct candidate *tokens, int32_t n) {
-    qsort(tokens, (size_t)n, sizeof *tokens, compare);
-}
-
-static void summarise(struct row *row, double inverse_temperature) {
-    for (int32_t i = 0; i < row->vocab_size; i++)
-        row->sorted[i] = (struct candidate){i, row->logits[i]};
-    sort_tokens(row->sorted, row->vocab_size);
-    row->sum_exp = row->sum_exp_scaled = 0;
-    for (int32_t i = row->vocab_size; i-- > 0;) {
-        const double below = (double)row->logits[i] - row->sorted[0].logit;
-        row->sum_exp += exp(below);
-        row->sum_exp_scaled += exp(below * inverse_temperature);
-    }
-    row->n_fetches = 0;
-}
-
-static enum status fetch(void *self, float *logits) {
-    struct row *row = self;
-    memcpy(logits, row->logits, (size_t)row->vocab_size * sizeof *logits);
-    row->n_fetches++;
-    return STATUS_OK;
-}
-
-static struct logits_row first_candidates(const struct row *row, int32_t n) {
-    return (struct logits_row){.n_candidates = n < row->vocab_size ? n : row->vocab_size,
-                               .candidates = row->sorted,
-                               .max_logit = row->sorted[0].logit,
-                               .sum_exp = row->sum_exp,
-                               .sum_exp_scaled = row->sum_exp_scaled,
-                               .finite = true};
-}
-
-static struct sampled_token draw(struct sampler *sampler, struct row *row, int32_t n_candidates,
-                                 uint64_t index) {
-    const struct logits_row summary = first_candidates(row, n_candidates);
-    struct sampled_token token;
-    assert_int_equal(sampler_draw(sampler, &summary, index, (struct logits_source){row, fetch}, &token),
-                     STATUS_OK);
-    return token;
-}
-
-static struct sampler *create(const struct sampler_config *config, int32_t vocab_size) {
-    struct sampler *sampler;
-    assert_int_equal(sampler_create(config, vocab_size, &sampler), STATUS_OK);
-    return sampler;
-}
+#include "tests/coordinator/sampler_fixture.h"
 
 /* The reference */
 
@@ -131,7 +65,7 @@ static int32_t reference_draw(const struct sampler_config *config, const struct 
         for (int32_t i = 0; i < n; i++)
             total += exp(((double)tokens[i].logit - best) * (1 / config->temperature));
     }
-    sort_tokens(tokens, n);
+    sort_candidates(tokens, n);
     if (config->temperature == 0) return tokens[0].token;
     const bool is_cut = config->top_k > 0 || config->top_p < 1 || config->min_p > 0;
     const int32_t kept = reference_kept(config, tokens, n, total);
@@ -173,17 +107,17 @@ static void fill_randomly(struct row *row, bool *seen) {
 
 static void check_row(const struct sampler_config *config, struct row *row, const bool *seen, int n_draws) {
     static const int32_t counts[] = {1, 2, 3, 5, 8, 20, 21, 64, MAX_VOCAB};
-    struct sampler *sampler = create(config, row->vocab_size);
+    struct sampler *sampler = new_sampler(config, row->vocab_size);
     for (int32_t i = 0; i < row->vocab_size; i++)
         if (seen[i]) sampler_accept(sampler, i);
-    summarise(row, sampler_inverse_temperature(config));
+    row_summarise(row, sampler_inverse_temperature(config));
     for (int n = 0; n < n_draws; n++) {
         const uint64_t index = random_state++;
         const int32_t expected = reference_draw(config, row, seen, index);
         const float logprob =
             (float)((double)row->logits[expected] - row->sorted[0].logit - log(row->sum_exp));
         for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-            const struct sampled_token token = draw(sampler, row, counts[i], index);
+            const struct sampled_token token = row_draw(sampler, row, counts[i], index);
             assert_int_equal(token.token, expected);
             assert_true(token.logprob == logprob);
         }
@@ -231,79 +165,16 @@ static void draws_the_same_token_from_equal_logits(void **state) {
     }
 }
 
-/* When a row is fetched */
-
-static void descending_row(struct row *row, int32_t vocab_size, float step) {
-    row->vocab_size = vocab_size;
-    for (int32_t i = 0; i < vocab_size; i++)
-        row->logits[i] = 10 - step * (float)i;
-}
-
-static int64_t count_fetches(struct sampler_config config, struct row *row, int32_t n_candidates,
-                             int32_t n_seen) {
-    struct sampler *sampler = create(&config, row->vocab_size);
-    for (int32_t i = 0; i < n_seen; i++)
-        sampler_accept(sampler, i);
-    summarise(row, sampler_inverse_temperature(&config));
-    for (uint64_t index = 0; index < 100; index++)
-        draw(sampler, row, n_candidates, index);
-    const int64_t fetches = sampler_fetches(sampler);
-    sampler_destroy(sampler);
-    return fetches;
-}
-
-static void fetches_only_when_candidates_cannot_tell(void **state) {
-    (void)state;
-    static struct row row;
-    descending_row(&row, 1000, 0.1f);
-    const struct sampler_config greedy = {.top_p = 1, .repetition_penalty = 1};
-    assert_int_equal(count_fetches(greedy, &row, sampler_candidates_wanted(&greedy), 0), 0);
-    const struct sampler_config penalised = {.top_p = 1, .repetition_penalty = 1.1};
-    assert_int_equal(count_fetches(penalised, &row, 2, 2), 100);
-    assert_int_equal(count_fetches(penalised, &row, sampler_candidates_wanted(&penalised), 2), 0);
-    const struct sampler_config top_k = {
-        .temperature = 1, .top_k = 20, .top_p = 0.95, .repetition_penalty = 1};
-    assert_int_equal(sampler_candidates_wanted(&top_k), 21);
-    assert_int_equal(count_fetches(top_k, &row, 21, 0), 0);
-    assert_int_equal(count_fetches(top_k, &row, 20, 0), 100); /* the 21st might tie with the 20th */
-    const struct sampler_config top_k_penalised = {
-        .temperature = 1, .top_k = 20, .top_p = 0.95, .repetition_penalty = 1.05};
-    assert_int_equal(count_fetches(top_k_penalised, &row, sampler_candidates_wanted(&top_k_penalised), 8), 0);
-    const struct sampler_config nucleus = {.temperature = 1, .top_p = 0.9, .repetition_penalty = 1};
-    assert_int_equal(count_fetches(nucleus, &row, sampler_candidates_wanted(&nucleus), 0), 0);
-    assert_int_equal(count_fetches(nucleus, &row, 8, 0), 100);
-    const struct sampler_config min_p = {.temperature = 1, .top_p = 1, .min_p = 0.1, .repetition_penalty = 1};
-    assert_int_equal(count_fetches(min_p, &row, sampler_candidates_wanted(&min_p), 0), 0);
-    assert_int_equal(count_fetches(min_p, &row, 8, 0), 100);
-}
-
-static void draws_from_the_whole_distribution_mostly_without_fetching(void **state) {
-    (void)state;
-    static struct row row;
-    descending_row(&row, 1000, 0.1f);
-    const struct sampler_config config = {.temperature = 1, .top_p = 1, .repetition_penalty = 1};
-    const int64_t fetches = count_fetches(config, &row, 16, 0); /* 16 hold 1 - exp(-1.6) = .80 */
-    assert_in_range(fetches, 8, 35);
-}
-
 static void uses_more_than_the_largest_number_of_candidates(void **state) {
     (void)state;
     static struct row row;
-    descending_row(&row, 1000, 0.001f);
+    row_descend(&row, 1000, 0.001f);
     const struct sampler_config config = {
         .temperature = 1, .top_k = 500, .top_p = 1, .repetition_penalty = 1};
     assert_int_equal(sampler_candidates_wanted(&config), 1);
     assert_int_equal(count_fetches(config, &row, 1, 0), 100);
     const bool seen[MAX_VOCAB] = {0};
     check_row(&config, &row, seen, 20);
-}
-
-static void never_fetches_a_vocabulary_it_has(void **state) {
-    (void)state;
-    static struct row row;
-    descending_row(&row, 60, 0.1f);
-    const struct sampler_config config = {.temperature = 1, .top_p = 0.99, .repetition_penalty = 1.3};
-    assert_int_equal(count_fetches(config, &row, 60, 5), 0);
 }
 
 /* Against transformers' transforms */
@@ -324,14 +195,14 @@ static void check_distribution(const json_t *entry, uint64_t seed) {
     row.vocab_size = VOCAB;
     for (size_t i = 0; i < VOCAB; i++)
         row.logits[i] = (float)json_number_value(json_array_get(json_object_get(entry, "logits"), i));
-    summarise(&row, sampler_inverse_temperature(&config));
-    struct sampler *sampler = create(&config, VOCAB);
+    row_summarise(&row, sampler_inverse_temperature(&config));
+    struct sampler *sampler = new_sampler(&config, VOCAB);
     const json_t *seen = json_object_get(entry, "seen");
     for (size_t i = 0; i < json_array_size(seen); i++)
         sampler_accept(sampler, (int32_t)json_integer_value(json_array_get(seen, i)));
     int drawn[VOCAB] = {0};
     for (uint64_t index = 0; index < DRAWS; index++)
-        drawn[draw(sampler, &row, 16, index).token]++;
+        drawn[row_draw(sampler, &row, 16, index).token]++;
     for (size_t i = 0; i < VOCAB; i++) {
         const double p = json_number_value(json_array_get(json_object_get(entry, "probabilities"), i));
         if (p == 0)
@@ -359,21 +230,21 @@ static void draws_from_the_distributions_of_transformers(void **state) {
 static void draws_independently_of_earlier_draws(void **state) {
     (void)state;
     static struct row row;
-    descending_row(&row, 500, 0.01f);
+    row_descend(&row, 500, 0.01f);
     struct sampler_config config = {
         .temperature = 1, .top_p = 1, .repetition_penalty = 1, .seed = 1, .stream = 2};
-    struct sampler *sampler = create(&config, row.vocab_size);
-    summarise(&row, 1);
+    struct sampler *sampler = new_sampler(&config, row.vocab_size);
+    row_summarise(&row, 1);
     int32_t forwards[50];
     for (uint64_t i = 0; i < 50; i++)
-        forwards[i] = draw(sampler, &row, 8, i).token;
+        forwards[i] = row_draw(sampler, &row, 8, i).token;
     for (uint64_t i = 50; i-- > 0;)
-        assert_int_equal(draw(sampler, &row, 200, i).token, forwards[i]);
+        assert_int_equal(row_draw(sampler, &row, 200, i).token, forwards[i]);
     config.stream = 3;
-    struct sampler *other = create(&config, row.vocab_size);
+    struct sampler *other = new_sampler(&config, row.vocab_size);
     int n_equal = 0;
     for (uint64_t i = 0; i < 50; i++)
-        n_equal += draw(other, &row, 8, i).token == forwards[i];
+        n_equal += row_draw(other, &row, 8, i).token == forwards[i];
     assert_in_range(n_equal, 0, 5);
     sampler_destroy(other);
     sampler_destroy(sampler);
@@ -384,8 +255,8 @@ static void lists_the_most_probable(void **state) {
     static struct row row;
     row.vocab_size = 4;
     memcpy(row.logits, (float[]){1, 3, 2, 3}, 4 * sizeof(float));
-    summarise(&row, 1);
-    const struct logits_row summary = first_candidates(&row, 3);
+    row_summarise(&row, 1);
+    const struct logits_row summary = row_candidates(&row, 3);
     struct sampled_token top[8];
     assert_int_equal(logits_row_top(&summary, 8, top), 3);
     assert_int_equal(top[0].token, 1);
@@ -413,46 +284,26 @@ static void survives_extreme_logits(void **state) {
         check_row(&config, &row, seen, 5);
     }
     const struct sampler_config config = {.temperature = 1, .top_p = 1, .repetition_penalty = 100};
-    struct sampler *sampler = create(&config, row.vocab_size);
+    struct sampler *sampler = new_sampler(&config, row.vocab_size);
     for (int32_t i = 0; i < row.vocab_size; i++)
         sampler_accept(sampler, i); /* -3e38 * 100 does not fit a float */
-    summarise(&row, 1);
-    assert_int_equal(draw(sampler, &row, 4, 0).token % 3, 0);
+    row_summarise(&row, 1);
+    assert_int_equal(row_draw(sampler, &row, 4, 0).token % 3, 0);
     sampler_destroy(sampler);
 }
 
 static void refuses_rows_and_failures(void **state) {
     (void)state;
     static struct row row;
-    descending_row(&row, 100, 0.1f);
-    summarise(&row, 1);
+    row_descend(&row, 100, 0.1f);
+    row_summarise(&row, 1);
     const struct sampler_config config = {.top_p = 1, .repetition_penalty = 1};
-    struct sampler *sampler = create(&config, row.vocab_size);
-    struct logits_row summary = first_candidates(&row, 4);
+    struct sampler *sampler = new_sampler(&config, row.vocab_size);
+    struct logits_row summary = row_candidates(&row, 4);
     summary.finite = false;
     struct sampled_token token;
-    assert_int_equal(sampler_draw(sampler, &summary, 0, (struct logits_source){&row, fetch}, &token),
+    assert_int_equal(sampler_draw(sampler, &summary, 0, (struct logits_source){&row, row_fetch}, &token),
                      STATUS_BAD_INPUT);
-    sampler_destroy(sampler);
-}
-
-static enum status fail_to_fetch(void *self, float *logits) {
-    (void)self, (void)logits;
-    return FAIL(STATUS_IO, "no");
-}
-
-static void forwards_a_failed_fetch(void **state) {
-    (void)state;
-    static struct row row;
-    descending_row(&row, 100, 0.1f);
-    summarise(&row, 1);
-    const struct sampler_config config = {.temperature = 1, .top_k = 5, .top_p = 1, .repetition_penalty = 1};
-    struct sampler *sampler = create(&config, row.vocab_size);
-    const struct logits_row summary = first_candidates(&row, 4);
-    struct sampled_token token;
-    assert_int_equal(sampler_draw(sampler, &summary, 0, (struct logits_source){NULL, fail_to_fetch}, &token),
-                     STATUS_IO);
-    assert_int_equal(sampler_fetches(sampler), 0);
     sampler_destroy(sampler);
 }
 
@@ -489,16 +340,12 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(draws_the_same_token_from_any_number_of_candidates),
         cmocka_unit_test(draws_the_same_token_from_equal_logits),
-        cmocka_unit_test(fetches_only_when_candidates_cannot_tell),
-        cmocka_unit_test(draws_from_the_whole_distribution_mostly_without_fetching),
         cmocka_unit_test(uses_more_than_the_largest_number_of_candidates),
-        cmocka_unit_test(never_fetches_a_vocabulary_it_has),
         cmocka_unit_test(draws_from_the_distributions_of_transformers),
         cmocka_unit_test(draws_independently_of_earlier_draws),
         cmocka_unit_test(lists_the_most_probable),
         cmocka_unit_test(survives_extreme_logits),
         cmocka_unit_test(refuses_rows_and_failures),
-        cmocka_unit_test(forwards_a_failed_fetch),
         cmocka_unit_test(refuses_options_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
