@@ -10,147 +10,24 @@
 #include <string.h>
 
 #include "base/utf8.h"
-#include "coordinator/generation.h"
-#include "tests/coordinator/fake_engine.h"
-
-/* Tokens of stories260K. */
-enum { END = 2, BYTE_E2 = 229, SPACE_S = 262, A = 412, T = 413, O = 414, N = 416, E = 411, E_ACUTE = 485 };
-
-#define COUNT(array) ((int32_t)(sizeof(array) / sizeof *(array)))
-
-static const int32_t end_ids[] = {7, END};
-
-static int open_tokenizer(void **state) {
-    struct tokenizer *tokenizer;
-    assert_int_equal(tokenizer_open_folder(TEST_DATA "/models/stories260K", &tokenizer), STATUS_OK);
-    *state = tokenizer;
-    return 0;
-}
-
-static int close_tokenizer(void **state) {
-    tokenizer_close(*state);
-    return 0;
-}
-
-/* One answer, with the engine and scheduler it runs on and a sink that gathers what it is given. */
-struct answer {
-    const struct tokenizer *tokenizer;
-    struct fake_engine *fake;
-    struct scheduler *scheduler;
-    struct generation_options options;
-    struct generation *generation;
-    struct bytes said;
-    int32_t n_writes_left; /* then the sink fails */
-};
-
-static enum status write_said(void *self, const char *text, size_t size) {
-    struct answer *answer = self;
-    assert_true(size > 0 && utf8_is_valid(text, size));
-    if (answer->n_writes_left-- == 0) return FAIL(STATUS_IO, "the pipe is closed");
-    return bytes_append(&answer->said, text, size);
-}
-
-static void set_up(struct answer *answer, void **state) {
-    *answer = (struct answer){
-        .tokenizer = *state,
-        .fake = fake_engine_create(),
-        .options = {.sampler = {.top_p = 1, .repetition_penalty = 1},
-                    .max_tokens = -1,
-                    .n_eos = COUNT(end_ids),
-                    .eos_ids = end_ids,
-                    .n_logprobs = -1,
-                    .sink = {answer, write_said}},
-        .n_writes_left = INT32_MAX,
-    };
-    assert_int_equal(scheduler_create(&answer->fake->engine, &answer->scheduler), STATUS_OK);
-}
-
-static void tear_down(struct answer *answer) {
-    generation_destroy(answer->generation);
-    scheduler_destroy(answer->scheduler);
-    fake_engine_destroy(answer->fake);
-    bytes_free(&answer->said);
-}
-
-/* The engine will say these tokens after a prompt of n_prompt. */
-static void script(struct answer *answer, int32_t n_prompt, const int32_t *tokens, int32_t n) {
-    answer->fake->script = tokens;
-    answer->fake->n_script = n;
-    answer->fake->script_from = n_prompt;
-}
-
-static struct token_list prompt_of(int32_t n) {
-    struct token_list prompt = {0};
-    for (int32_t i = 0; i < n; i++)
-        assert_int_equal(token_list_append(&prompt, 300 + i), STATUS_OK);
-    return prompt;
-}
-
-static enum status create(struct answer *answer, int32_t n_prompt, int32_t n_cached) {
-    struct token_list prompt = prompt_of(n_prompt);
-    const enum status status = generation_create(&answer->options, &answer->fake->engine, answer->tokenizer,
-                                                 &prompt, n_cached, &answer->generation);
-    if (status == STATUS_OK) assert_null(prompt.ids);
-    token_list_free(&prompt);
-    return status;
-}
-
-static void begin(struct answer *answer, int32_t n_prompt, int32_t n_cached) {
-    assert_int_equal(create(answer, n_prompt, n_cached), STATUS_OK);
-    scheduler_add(answer->scheduler, generation_sequence(answer->generation));
-}
-
-static void step(struct answer *answer) {
-    assert_int_equal(scheduler_step(answer->scheduler), STATUS_OK);
-}
-
-static void finish(struct answer *answer) {
-    while (scheduler_active(answer->scheduler) > 0)
-        step(answer);
-}
-
-static void cancel(struct answer *answer) {
-    assert_int_equal(generation_cancel(answer->generation), STATUS_OK);
-    scheduler_retire(answer->scheduler);
-    assert_int_equal(scheduler_active(answer->scheduler), 0);
-}
-
-/* The sink got the text, and the slot holds the tokens before the last. */
-static void check_delivered(const struct answer *answer, int32_t n_computed) {
-    const struct generation_view view = generation_view(answer->generation);
-    assert_int_equal(answer->said.size, view.text_size);
-    if (view.text_size) assert_memory_equal(answer->said.data, view.text, view.text_size);
-    assert_int_equal(view.n_computed, n_computed);
-    assert_int_equal(answer->fake->n_tokens[0], n_computed);
-    assert_memory_equal(answer->fake->tokens[0], view.prompt, (size_t)n_computed * sizeof *view.prompt);
-}
-
-static void check(const struct answer *answer, enum finish_reason reason, const char *text,
-                  int32_t n_generated, int32_t n_computed) {
-    const struct generation_view view = generation_view(answer->generation);
-    assert_int_equal(generation_finish_reason(answer->generation), reason);
-    assert_string_equal(view.text, text);
-    assert_int_equal(view.text_size, strlen(text));
-    assert_int_equal(view.n_generated, n_generated);
-    check_delivered(answer, n_computed);
-}
+#include "tests/coordinator/answer_fixture.h"
 
 /* The whole way: a prompt of 3, the scripted tokens, a stop string. */
 static void check_scripted(void **state, const char *stop, const int32_t *tokens, int32_t n,
                            int32_t max_tokens, enum finish_reason reason, const char *text,
                            int32_t n_generated) {
     struct answer answer;
-    set_up(&answer, state);
-    script(&answer, 3, tokens, n);
+    answer_set_up(&answer, state);
+    answer_script(&answer, 3, tokens, n);
     answer.options.max_tokens = max_tokens;
     const char *stops[] = {stop};
     if (stop) answer.options.stop = (struct text_list){.items = stops, .n = 1};
-    begin(&answer, 3, 0);
-    finish(&answer);
-    check(&answer, reason, text, n_generated, 3 + n_generated - 1);
+    answer_begin(&answer, 3, 0);
+    answer_finish(&answer);
+    answer_check(&answer, reason, text, n_generated, 3 + n_generated - 1);
     assert_memory_equal(generation_view(answer.generation).generated, tokens,
                         (size_t)n_generated * sizeof *tokens);
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 static void a_stop_string_ends_the_answer_across_tokens(void **state) {
@@ -196,146 +73,146 @@ static void the_end_of_the_text_can_complete_a_stop_string(void **state) {
 
 static void without_end_tokens_the_answer_goes_on(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     const int32_t tokens[] = {A, END, A, 7, A};
-    script(&answer, 3, tokens, COUNT(tokens));
+    answer_script(&answer, 3, tokens, COUNT(tokens));
     answer.options.n_eos = 0;
     answer.options.max_tokens = COUNT(tokens);
-    begin(&answer, 3, 0);
-    finish(&answer);
+    answer_begin(&answer, 3, 0);
+    answer_finish(&answer);
     assert_int_equal(generation_finish_reason(answer.generation), FINISH_LENGTH);
     assert_int_equal(generation_view(answer.generation).n_generated, COUNT(tokens));
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 static void the_context_is_a_limit(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     const int32_t tokens[] = {SPACE_S, T, O, N, E};
-    script(&answer, 9, tokens, COUNT(tokens));
+    answer_script(&answer, 9, tokens, COUNT(tokens));
     answer.fake->engine.limits.context_length = 12;
-    begin(&answer, 9, 0);
-    finish(&answer);
-    check(&answer, FINISH_LENGTH, "sto", 3, 11);
-    tear_down(&answer);
+    answer_begin(&answer, 9, 0);
+    answer_finish(&answer);
+    answer_check(&answer, FINISH_LENGTH, "sto", 3, 11);
+    answer_tear_down(&answer);
 
-    set_up(&answer, state);
-    script(&answer, 11, tokens, COUNT(tokens));
+    answer_set_up(&answer, state);
+    answer_script(&answer, 11, tokens, COUNT(tokens));
     answer.fake->engine.limits.context_length = 12;
-    begin(&answer, 11, 0);
-    finish(&answer);
-    check(&answer, FINISH_LENGTH, "s", 1, 11);
-    tear_down(&answer);
+    answer_begin(&answer, 11, 0);
+    answer_finish(&answer);
+    answer_check(&answer, FINISH_LENGTH, "s", 1, 11);
+    answer_tear_down(&answer);
 }
 
 static void a_filled_slot_takes_from_the_context(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     answer.options.n_eos = 0;
     answer.options.n_filled = 100;
     answer.options.sampler.seed = 5;
     answer.fake->engine.limits.context_length = 112;
-    begin(&answer, 9, 0);
-    finish(&answer);
+    answer_begin(&answer, 9, 0);
+    answer_finish(&answer);
     assert_int_equal(generation_finish_reason(answer.generation), FINISH_LENGTH);
     assert_int_equal(generation_view(answer.generation).n_generated, 3);
     assert_int_equal(answer.fake->n_tokens[0], 111);
     assert_int_equal(answer.fake->n_fills, 1);
     assert_int_equal(answer.fake->fills[0].n_tokens, 100);
     assert_int_equal(answer.fake->fills[0].seed, 5);
-    tear_down(&answer);
+    answer_tear_down(&answer);
 
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     answer.options.n_filled = 100;
     answer.fake->engine.limits.context_length = 112;
-    assert_int_equal(create(&answer, 12, 0), STATUS_BAD_INPUT);
+    assert_int_equal(answer_create(&answer, 12, 0), STATUS_BAD_INPUT);
     assert_string_equal(status_message(),
                         "the prompt has 12 tokens, which behind 100 of --fill-kv leaves no room in the "
                         "context of 112");
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 static void a_prompt_can_be_cancelled(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     answer.fake->engine.limits.max_tokens = 4;
-    begin(&answer, 10, 0);
-    check(&answer, FINISH_NONE, "", 0, 0);
-    step(&answer);
-    check(&answer, FINISH_NONE, "", 0, 4);
-    cancel(&answer);
-    check(&answer, FINISH_CANCELLED, "", 0, 4);
-    tear_down(&answer);
+    answer_begin(&answer, 10, 0);
+    answer_check(&answer, FINISH_NONE, "", 0, 0);
+    answer_step(&answer);
+    answer_check(&answer, FINISH_NONE, "", 0, 4);
+    answer_cancel(&answer);
+    answer_check(&answer, FINISH_CANCELLED, "", 0, 4);
+    answer_tear_down(&answer);
 }
 
 static void an_answer_can_be_cancelled(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     const int32_t tokens[] = {SPACE_S, T, BYTE_E2, A};
     const char *stops[] = {"tower", "t\uFFFDa"};
-    script(&answer, 3, tokens, COUNT(tokens));
+    answer_script(&answer, 3, tokens, COUNT(tokens));
     answer.options.stop = (struct text_list){.items = stops, .n = 2};
-    begin(&answer, 3, 0);
+    answer_begin(&answer, 3, 0);
     for (int i = 0; i < 3; i++)
-        step(&answer);
-    check(&answer, FINISH_NONE, "s", 3, 5);
-    cancel(&answer);
-    check(&answer, FINISH_CANCELLED, "st\uFFFD", 3, 5);
-    cancel(&answer); /* again: nothing more comes */
-    check(&answer, FINISH_CANCELLED, "st\uFFFD", 3, 5);
-    tear_down(&answer);
+        answer_step(&answer);
+    answer_check(&answer, FINISH_NONE, "s", 3, 5);
+    answer_cancel(&answer);
+    answer_check(&answer, FINISH_CANCELLED, "st\uFFFD", 3, 5);
+    answer_cancel(&answer); /* again: nothing more comes */
+    answer_check(&answer, FINISH_CANCELLED, "st\uFFFD", 3, 5);
+    answer_tear_down(&answer);
 }
 
 static void a_finished_answer_cannot_be_cancelled(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     const int32_t tokens[] = {A, END};
-    script(&answer, 3, tokens, COUNT(tokens));
-    begin(&answer, 3, 0);
-    finish(&answer);
-    cancel(&answer);
-    check(&answer, FINISH_STOP, "a", 2, 4);
-    tear_down(&answer);
+    answer_script(&answer, 3, tokens, COUNT(tokens));
+    answer_begin(&answer, 3, 0);
+    answer_finish(&answer);
+    answer_cancel(&answer);
+    answer_check(&answer, FINISH_STOP, "a", 2, 4);
+    answer_tear_down(&answer);
 }
 
 static void a_cached_beginning_is_not_computed_again(void **state) {
     struct answer answer, again;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     scheduler_set_keep_slots(answer.scheduler, true);
     answer.options.max_tokens = 20;
-    begin(&answer, 10, 0);
-    finish(&answer);
+    answer_begin(&answer, 10, 0);
+    answer_finish(&answer);
 
     again = answer; /* the same engine and scheduler; the slot holds the prompt and most of the answer */
     again.options.sink.self = &again;
     again.said = (struct bytes){0};
     const int32_t n_before = answer.fake->n_plans;
-    begin(&again, 10, 9);
-    finish(&again);
+    answer_begin(&again, 10, 9);
+    answer_finish(&again);
     const struct step_span *span = &again.fake->plans[n_before].spans[0];
     assert_int_equal(span->phase, SPAN_PREFILL);
     assert_int_equal(span->first_position, 9);
     assert_int_equal(span->n_tokens, 1);
     const struct generation_view view = generation_view(answer.generation);
-    check(&again, FINISH_LENGTH, view.text, 20, 29);
+    answer_check(&again, FINISH_LENGTH, view.text, 20, 29);
     assert_memory_equal(generation_view(again.generation).generated, view.generated,
                         20 * sizeof *view.generated);
     bytes_free(&again.said);
     generation_destroy(again.generation);
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 /* The same engine's answer with and without: only what is computed changes. */
 static void a_corrected_answer_is_computed_again_in_parts(void **state) {
     struct answer plain, corrected;
-    set_up(&plain, state);
-    set_up(&corrected, state);
+    answer_set_up(&plain, state);
+    answer_set_up(&corrected, state);
     plain.options.max_tokens = corrected.options.max_tokens = 20;
     corrected.options.correct_every = 6;
-    begin(&plain, 10, 0);
-    finish(&plain);
-    begin(&corrected, 10, 0);
-    finish(&corrected);
+    answer_begin(&plain, 10, 0);
+    answer_finish(&plain);
+    answer_begin(&corrected, 10, 0);
+    answer_finish(&corrected);
     assert_int_equal(corrected.fake->n_plans, plain.fake->n_plans);
     const struct step_span *span = &corrected.fake->plans[6].spans[0];
     assert_int_equal(span->phase, SPAN_PREFILL);
@@ -346,8 +223,8 @@ static void a_corrected_answer_is_computed_again_in_parts(void **state) {
     assert_int_equal(a.n_generated, b.n_generated);
     assert_int_equal(a.n_computed, b.n_computed);
     assert_memory_equal(a.generated, b.generated, (size_t)a.n_generated * sizeof *a.generated);
-    tear_down(&plain);
-    tear_down(&corrected);
+    answer_tear_down(&plain);
+    answer_tear_down(&corrected);
 }
 
 static double logprob(const float *logits, int32_t token) {
@@ -366,13 +243,13 @@ static int32_t count_better(const float *logits, int32_t token) {
 
 static void check_logprobs(void **state, int32_t n_logprobs, int32_t max_tokens) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     answer.options.n_eos = 0;
     answer.options.n_logprobs = n_logprobs;
     answer.options.max_tokens = max_tokens;
     answer.options.sampler.temperature = 1;
-    begin(&answer, 5, 0);
-    finish(&answer);
+    answer_begin(&answer, 5, 0);
+    answer_finish(&answer);
     const struct generation_view view = generation_view(answer.generation);
     assert_int_equal(view.n_generated, max_tokens);
     assert_int_equal(view.n_top, n_logprobs);
@@ -386,7 +263,7 @@ static void check_logprobs(void **state, int32_t n_logprobs, int32_t max_tokens)
             assert_true(fabs((double)top->logprob - logprob(logits, top->token)) < 1e-5);
         }
     }
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 static void logprobs_are_kept_with_each_token(void **state) {
@@ -398,10 +275,10 @@ static void logprobs_are_kept_with_each_token(void **state) {
 
 static void fewer_logprobs_than_asked_for_are_marked(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     answer.options.n_logprobs = 3;
     answer.options.max_tokens = 1;
-    assert_int_equal(create(&answer, 3, 0), STATUS_OK);
+    assert_int_equal(answer_create(&answer, 3, 0), STATUS_OK);
     struct sequence *sequence = generation_sequence(answer.generation);
     assert_int_equal(sequence->n_candidates, 3);
     const struct candidate two[] = {{A, 2}, {T, 1}};
@@ -412,7 +289,7 @@ static void fewer_logprobs_than_asked_for_are_marked(void **state) {
     assert_int_equal(view.top[0].token, A);
     assert_int_equal(view.top[1].token, T);
     assert_int_equal(view.top[2].token, -1);
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 static bool contains(const char *text, size_t size, const char *words) {
@@ -428,46 +305,46 @@ static void the_sink_gets_exactly_the_text(void **state) {
     int32_t n_stopped = 0;
     for (uint64_t seed = 0; seed < 40; seed++) {
         struct answer answer;
-        set_up(&answer, state);
+        answer_set_up(&answer, state);
         answer.options.stop = (struct text_list){.items = stops, .n = COUNT(stops)};
         answer.options.max_tokens = 120;
         answer.options.n_eos = 0;
         answer.options.sampler.temperature = 1;
         answer.options.sampler.seed = seed;
-        begin(&answer, 3, 0);
-        finish(&answer);
+        answer_begin(&answer, 3, 0);
+        answer_finish(&answer);
         const struct generation_view view = generation_view(answer.generation);
-        check_delivered(&answer, 3 + view.n_generated - 1);
+        answer_check_delivered(&answer, 3 + view.n_generated - 1);
         assert_true(utf8_is_valid(view.text, view.text_size));
         for (int32_t i = 0; i < COUNT(stops); i++)
             assert_false(contains(view.text, view.text_size, stops[i]));
         n_stopped += generation_finish_reason(answer.generation) == FINISH_STOP;
-        tear_down(&answer);
+        answer_tear_down(&answer);
     }
     assert_in_range(n_stopped, 5, 39); /* both ends were seen */
 }
 
 static void a_sink_that_fails_fails_the_step(void **state) {
     struct answer answer;
-    set_up(&answer, state);
+    answer_set_up(&answer, state);
     const int32_t tokens[] = {SPACE_S, T, O, N, E};
-    script(&answer, 3, tokens, COUNT(tokens));
+    answer_script(&answer, 3, tokens, COUNT(tokens));
     answer.n_writes_left = 2;
-    begin(&answer, 3, 0);
-    step(&answer);
-    step(&answer);
+    answer_begin(&answer, 3, 0);
+    answer_step(&answer);
+    answer_step(&answer);
     assert_int_equal(scheduler_step(answer.scheduler), STATUS_IO);
     assert_string_equal(status_message(), "the pipe is closed");
     assert_string_equal(answer.said.data, "st");
     assert_int_equal(scheduler_active(answer.scheduler), 0);
-    tear_down(&answer);
+    answer_tear_down(&answer);
 }
 
 /* Flat rows: the 256 candidates hold little more than half of the probability. Three answers side by side
  * fetch rows of their own. */
 static void sample_three(void **state, bool all_candidates, int32_t generated[3][50], int64_t *n_fetches) {
     struct answer answers[3];
-    set_up(&answers[0], state);
+    answer_set_up(&answers[0], state);
     struct fake_engine *fake = answers[0].fake;
     fake->spread = 0.5F;
     fake->all_candidates = all_candidates;
@@ -482,9 +359,9 @@ static void sample_three(void **state, bool all_candidates, int32_t generated[3]
         answers[i].options.sink = (struct text_sink){0};
         answers[i].options.n_eos = 0;
         answers[i].options.max_tokens = 50;
-        begin(&answers[i], 3 + i, 0);
+        answer_begin(&answers[i], 3 + i, 0);
     }
-    finish(&answers[0]);
+    answer_finish(&answers[0]);
     for (int32_t i = 0; i < 3; i++) {
         const struct generation_view view = generation_view(answers[i].generation);
         assert_int_equal(view.n_generated, 50);
@@ -492,7 +369,7 @@ static void sample_three(void **state, bool all_candidates, int32_t generated[3]
         *n_fetches += view.n_fetches;
         if (i > 0) generation_destroy(answers[i].generation);
     }
-    tear_down(&answers[0]);
+    answer_tear_down(&answers[0]);
 }
 
 static void a_row_that_the_candidates_do_not_cover_is_fetched(void **state) {
@@ -509,135 +386,37 @@ static void a_row_that_the_candidates_do_not_cover_is_fetched(void **state) {
 static void the_repetition_penalty_counts_the_prompt(void **state) {
     for (int penalised = 0; penalised < 2; penalised++) {
         struct answer answer;
-        set_up(&answer, state);
+        answer_set_up(&answer, state);
         const int32_t tokens[] = {301};
-        script(&answer, 3, tokens, 1);
+        answer_script(&answer, 3, tokens, 1);
         answer.options.max_tokens = 1;
         answer.options.sampler.repetition_penalty = penalised ? 100 : 1;
-        begin(&answer, 3, 0);
-        finish(&answer);
+        answer_begin(&answer, 3, 0);
+        answer_finish(&answer);
         assert_int_equal(generation_view(answer.generation).generated[0] == 301, !penalised);
-        tear_down(&answer);
+        answer_tear_down(&answer);
     }
-}
-
-static void refuse(struct answer *answer, int32_t n_prompt, const char *words) {
-    assert_int_equal(create(answer, n_prompt, 0), STATUS_BAD_INPUT);
-    if (!strstr(status_message(), words)) fail_msg("%s", status_message());
-    assert_null(answer->generation);
 }
 
 static void what_cannot_be_answered_is_refused(void **state) {
     struct answer answer;
-    set_up(&answer, state);
-    refuse(&answer, 0, "the prompt is empty");
+    answer_set_up(&answer, state);
+    answer_refuse(&answer, 0, "the prompt is empty");
     answer.fake->engine.limits.context_length = 10;
-    refuse(&answer, 10, "the prompt has 10 tokens");
+    answer_refuse(&answer, 10, "the prompt has 10 tokens");
     answer.fake->engine.limits.vocab_size = 302;
-    refuse(&answer, 5, "token 302");
+    answer_refuse(&answer, 5, "token 302");
     answer.fake->engine.limits.vocab_size = FAKE_VOCAB;
     answer.options.max_tokens = 0;
-    refuse(&answer, 5, "max-tokens is 0");
+    answer_refuse(&answer, 5, "max-tokens is 0");
     answer.options.max_tokens = 1;
     answer.options.sampler.top_p = 2;
-    refuse(&answer, 5, "top-p is 2");
+    answer_refuse(&answer, 5, "top-p is 2");
     answer.options.sampler.top_p = 1;
     const char *stops[] = {""};
     answer.options.stop = (struct text_list){.items = stops, .n = 1};
-    refuse(&answer, 5, "stop string 1 is empty");
-    tear_down(&answer);
-}
-
-/* The same answer with its first n tokens known. */
-static void go_on(struct answer *answer, const struct answer *whole, int32_t n, bool are_read) {
-    *answer = *whole;
-    answer->options.sink.self = answer;
-    answer->said = (struct bytes){0};
-    answer->options.known = (struct known_tokens){.ids = generation_view(whole->generation).generated,
-                                                  .n = n,
-                                                  .source = "journal",
-                                                  .are_read = are_read};
-}
-
-/* An engine's logits say which tokens were in the slot, in whatever way they got there. */
-static void a_known_beginning_gives_the_same_answer(void **state) {
-    struct answer whole, again;
-    set_up(&whole, state);
-    whole.options.max_tokens = 100;
-    whole.options.n_eos = 0;
-    whole.options.sampler =
-        (struct sampler_config){.temperature = 1, .top_p = 0.9, .repetition_penalty = 1.2};
-    whole.options.n_logprobs = 2;
-    begin(&whole, 5, 0);
-    finish(&whole);
-    const struct generation_view first = generation_view(whole.generation);
-    for (int32_t n = 0; n <= 99; n += 9) {
-        for (int32_t are_read = 0; are_read < 2; are_read++) {
-            go_on(&again, &whole, n, are_read);
-            const int32_t n_steps_before = again.fake->n_plans;
-            begin(&again, 5, 0);
-            finish(&again);
-            const struct generation_view view = generation_view(again.generation);
-            check(&again, FINISH_LENGTH, first.text, 100, 104);
-            assert_memory_equal(view.generated, first.generated, 100 * sizeof *view.generated);
-            assert_memory_equal(view.logprobs, first.logprobs, 100 * sizeof *view.logprobs);
-            const int32_t n_read = are_read ? 5 + n : 5;
-            assert_int_equal(again.fake->n_plans - n_steps_before,
-                             (n_read + FAKE_TOKENS - 1) / FAKE_TOKENS + 104 - n_read);
-            bytes_free(&again.said);
-            generation_destroy(again.generation);
-        }
-    }
-    tear_down(&whole);
-}
-
-static void a_known_answer_may_be_whole(void **state) {
-    struct answer answer;
-    set_up(&answer, state);
-    const int32_t tokens[] = {SPACE_S, T, O, END};
-    answer.options.known =
-        (struct known_tokens){.ids = tokens, .n = 4, .source = "journal", .are_read = true};
-    assert_int_equal(create(&answer, 3, 0), STATUS_OK);
-    assert_int_equal(generation_finish_reason(answer.generation), FINISH_STOP);
-    assert_string_equal(generation_view(answer.generation).text, "sto");
-    assert_int_equal(answer.said.size, 3);
-    tear_down(&answer);
-}
-
-static void known_tokens_that_cannot_be_are_refused(void **state) {
-    struct answer answer;
-    set_up(&answer, state);
-    const int32_t behind_the_end[] = {A, END, A}, unknown[] = {A, FAKE_VOCAB}, negative[] = {-1};
-    answer.options.known = (struct known_tokens){.ids = behind_the_end, .n = 3, .source = "journal"};
-    refuse(&answer, 3, "journal: token 2 of the answer stands behind its end");
-    answer.options.known = (struct known_tokens){.ids = unknown, .n = 2, .source = "journal"};
-    refuse(&answer, 3, "journal: token 1 of the answer is not in the vocabulary");
-    answer.options.known = (struct known_tokens){.ids = negative, .n = 1, .source = "journal"};
-    refuse(&answer, 3, "journal: token 0 of the answer is not in the vocabulary");
-    tear_down(&answer);
-}
-
-/* Others than are drawn: an error, unless they are trusted. */
-static void known_tokens_are_held_against_what_is_drawn(void **state) {
-    const int32_t script_tokens[] = {SPACE_S, T, O, N, END}, known[] = {SPACE_S, T, A};
-    for (int32_t way = 0; way < 4; way++) {
-        struct answer answer;
-        set_up(&answer, state);
-        script(&answer, 3, script_tokens, COUNT(script_tokens));
-        answer.options.max_tokens = 5;
-        answer.options.known = (struct known_tokens){
-            .ids = known, .n = 3, .source = "journal", .are_read = way & 1, .are_trusted = way & 2};
-        begin(&answer, 3, 0);
-        enum status status = STATUS_OK;
-        while (status == STATUS_OK && scheduler_active(answer.scheduler) > 0)
-            status = scheduler_step(answer.scheduler);
-        assert_int_equal(status, way & 2 ? STATUS_OK : STATUS_BAD_INPUT);
-        if (status != STATUS_OK)
-            assert_string_equal(status_message(),
-                                "journal: token 2 of the answer is 412, but 414 is drawn there: the file is "
-                                "damaged, or comes from another build");
-        tear_down(&answer);
-    }
+    answer_refuse(&answer, 5, "stop string 1 is empty");
+    answer_tear_down(&answer);
 }
 
 static void reasons_have_names(void **state) {
@@ -670,11 +449,7 @@ int main(void) {
         cmocka_unit_test(a_row_that_the_candidates_do_not_cover_is_fetched),
         cmocka_unit_test(the_repetition_penalty_counts_the_prompt),
         cmocka_unit_test(what_cannot_be_answered_is_refused),
-        cmocka_unit_test(a_known_beginning_gives_the_same_answer),
-        cmocka_unit_test(a_known_answer_may_be_whole),
-        cmocka_unit_test(known_tokens_that_cannot_be_are_refused),
-        cmocka_unit_test(known_tokens_are_held_against_what_is_drawn),
         cmocka_unit_test(reasons_have_names),
     };
-    return cmocka_run_group_tests(tests, open_tokenizer, close_tokenizer);
+    return cmocka_run_group_tests(tests, answer_open_tokenizer, answer_close_tokenizer);
 }
