@@ -1,47 +1,18 @@
+/* Plans through the wire and back, and messages that are none. */
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <setjmp.h>
 #include <cmocka.h>
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/bytes.h"
 #include "cluster/step_plan.h"
 #include "cluster/wire_impl.h"
-#include "random_plan.h"
-
-static const struct step_limits limits = {
-    .max_slots = 8, .max_tokens = 100, .vocab_size = 1000, .context_length = 4096};
-
-/* A plan that holds to the limits, for each test to break in one place. */
-enum { NUMBER = 7 };
-static const int32_t tokens[] = {1, 2, 999, 0}, targets[] = {2, 998}, freed_slots[] = {5, 3};
-static const struct step_span good_spans[] = {
-    {.slot = 0,
-     .phase = SPAN_PREFILL,
-     .n_tokens = 4,
-     .tokens = tokens,
-     .n_logits_rows = 2,
-     .targets = targets,
-     .inverse_temperature = 1},
-    {.slot = 7,
-     .first_position = 4095,
-     .phase = SPAN_DECODE,
-     .n_tokens = 1,
-     .tokens = tokens,
-     .n_logits_rows = 1,
-     .inverse_temperature = 1 / 0.6},
-};
-static const struct step_plan good_plan = {.number = NUMBER,
-                                           .kind = STEP_COMPUTE,
-                                           .n_candidates = 20,
-                                           .n_spans = 2,
-                                           .spans = good_spans,
-                                           .n_freed_slots = 2,
-                                           .freed_slots = freed_slots};
+#include "tests/cluster/good_plan.h"
+#include "tests/cluster/random_plan.h"
 
 static void expect_round_trip(const struct step_plan *plan, const struct step_limits *plan_limits) {
     struct bytes wire = {0};
@@ -56,17 +27,17 @@ static void expect_round_trip(const struct step_plan *plan, const struct step_li
 
 static void test_round_trip(void **state) {
     (void)state;
-    expect_round_trip(&good_plan, &limits);
-    expect_round_trip(&(struct step_plan){.number = UINT64_MAX, .kind = STEP_STOP}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_LOGITS, .logits_row = 99}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_COMPUTE, .n_candidates = 1}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_READ}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_REPORT}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_SLOTS}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_TRACE}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = -1}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = 3}, &limits);
-    expect_round_trip(&(struct step_plan){.kind = STEP_FILL, .fill = {.n_tokens = 1}}, &limits);
+    expect_round_trip(&good_plan, &good_limits);
+    expect_round_trip(&(struct step_plan){.number = UINT64_MAX, .kind = STEP_STOP}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_LOGITS, .logits_row = 99}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_COMPUTE, .n_candidates = 1}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_READ}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_REPORT}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_SLOTS}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_TRACE}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = -1}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_PROBE, .probe_slot = 3}, &good_limits);
+    expect_round_trip(&(struct step_plan){.kind = STEP_FILL, .fill = {.n_tokens = 1}}, &good_limits);
     static const struct step_limits wide = {STEP_MAX_SLOTS, STEP_MAX_TOKENS, INT32_MAX, INT64_MAX};
     expect_round_trip(&(struct step_plan){.number = UINT64_MAX,
                                           .kind = STEP_FILL,
@@ -79,8 +50,8 @@ static void test_round_trip_of_random_plans(void **state) {
     static const struct step_limits wide = {64, 4096, INT32_MAX, INT64_MAX};
     for (uint64_t index = 0; index < 200; index++) {
         struct random_plan random;
-        random_plan_make(&random, index % 2 ? &wide : &limits, index);
-        expect_round_trip(&random.plan, index % 2 ? &wide : &limits);
+        random_plan_make(&random, index % 2 ? &wide : &good_limits, index);
+        expect_round_trip(&random.plan, index % 2 ? &wide : &good_limits);
         random_plan_free(&random);
     }
 }
@@ -115,162 +86,12 @@ static void test_round_trip_at_the_limits(void **state) {
     }
 }
 
-static void expect_refusal_of(const struct step_plan *plan, const char *sentence) {
-    assert_int_equal(step_plan_check(plan, &limits, NUMBER), STATUS_INTERNAL);
-    assert_string_equal(status_message(), sentence);
-
-    struct bytes wire = {0};
-    struct step_plan *decoded;
-    assert_int_equal(step_plan_encode(plan, &wire), STATUS_OK);
-    assert_int_equal(step_plan_decode(wire.data, wire.size, &limits, NUMBER, &decoded), STATUS_INTERNAL);
-    assert_string_equal(status_message(), sentence);
-    bytes_free(&wire);
-}
-
-/* The good plan with one field of the plan, or of its first span, changed. */
-#define EXPECT_PLAN_REFUSED(field, value, sentence)                                                          \
-    do {                                                                                                     \
-        struct step_plan plan_ = good_plan;                                                                  \
-        plan_.field = (value);                                                                               \
-        expect_refusal_of(&plan_, sentence);                                                                 \
-    } while (0)
-#define EXPECT_SPAN_REFUSED(field, value, sentence)                                                          \
-    do {                                                                                                     \
-        struct step_span spans_[] = {good_spans[0], good_spans[1]};                                          \
-        spans_[0].field = (value);                                                                           \
-        struct step_plan plan_ = good_plan;                                                                  \
-        plan_.spans = spans_;                                                                                \
-        expect_refusal_of(&plan_, sentence);                                                                 \
-    } while (0)
-
-static void test_bad_plans(void **state) {
-    (void)state;
-    EXPECT_PLAN_REFUSED(number, 8, "step plan 8: 7 was expected");
-    EXPECT_PLAN_REFUSED(number, 6, "step plan 6: 7 was expected");
-    EXPECT_PLAN_REFUSED(n_candidates, 0, "step plan 7: 0 candidates are not between 1 and 256");
-    EXPECT_PLAN_REFUSED(n_candidates, 257, "step plan 7: 257 candidates are not between 1 and 256");
-    EXPECT_PLAN_REFUSED(kind, STEP_STOP,
-                        "step plan 7: it computes nothing, but has 2 spans and 2 freed slots");
-    EXPECT_PLAN_REFUSED(kind, STEP_LOGITS,
-                        "step plan 7: it computes nothing, but has 2 spans and 2 freed slots");
-}
-
-static void test_bad_kinds(void **state) {
-    (void)state;
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = (enum step_kind)99},
-                      "step plan 7: it is of the unknown kind 99");
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = -1},
-                      "step plan 7: no step has a row -1 of logits");
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_LOGITS, .logits_row = 100},
-                      "step plan 7: no step has a row 100 of logits");
-}
-
-static void test_bad_probes(void **state) {
-    (void)state;
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_PROBE, .probe_slot = 8},
-                      "step plan 7: slot 8 to be probed is not one of the 8 slots");
-    expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_PROBE, .probe_slot = -2},
-                      "step plan 7: slot -2 to be probed is not one of the 8 slots");
-}
-
-static void test_bad_fills(void **state) {
-    (void)state;
-    static const struct {
-        struct step_fill fill;
-        const char *sentence;
-    } bad[] = {
-        {{8, 1, 0}, "step plan 7: slot 8 to be filled is not one of the 8 slots"},
-        {{-1, 1, 0}, "step plan 7: slot -1 to be filled is not one of the 8 slots"},
-        {{0, 0, 0}, "step plan 7: slot 0 cannot be filled with 0 tokens in a context of 4096"},
-        {{0, -1, 0}, "step plan 7: slot 0 cannot be filled with -1 tokens in a context of 4096"},
-        {{7, 4097, 0}, "step plan 7: slot 7 cannot be filled with 4097 tokens in a context of 4096"},
-    };
-    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
-        expect_refusal_of(&(struct step_plan){.number = NUMBER, .kind = STEP_FILL, .fill = bad[i].fill},
-                          bad[i].sentence);
-    EXPECT_PLAN_REFUSED(kind, STEP_FILL,
-                        "step plan 7: it computes nothing, but has 2 spans and 2 freed slots");
-}
-
-static void test_bad_freed_slots(void **state) {
-    (void)state;
-    static const int32_t twice[] = {5, 5}, above[] = {5, 8}, below[] = {-1, 5}, goes_on[] = {7, 5};
-    EXPECT_PLAN_REFUSED(freed_slots, twice, "step plan 7: slot 5 is freed twice");
-    EXPECT_PLAN_REFUSED(freed_slots, above, "step plan 7: freed slot 8 is not one of the 8 slots");
-    EXPECT_PLAN_REFUSED(freed_slots, below, "step plan 7: freed slot -1 is not one of the 8 slots");
-    EXPECT_PLAN_REFUSED(freed_slots, goes_on, "step plan 7: slot 7 is freed but goes on at position 4095");
-}
-
-static void test_a_freed_slot_may_begin_anew(void **state) {
-    (void)state;
-    static const int32_t slot = 0;
-    struct step_plan plan = good_plan;
-    plan.n_freed_slots = 1;
-    plan.freed_slots = &slot;
-    assert_int_equal(step_plan_check(&plan, &limits, NUMBER), STATUS_OK);
-}
-
-static void test_bad_slots_and_positions(void **state) {
-    (void)state;
-    EXPECT_SPAN_REFUSED(slot, 8, "step plan 7: slot 8 is not one of the 8 slots");
-    EXPECT_SPAN_REFUSED(slot, -1, "step plan 7: slot -1 is not one of the 8 slots");
-    EXPECT_SPAN_REFUSED(slot, 7, "step plan 7: slot 7 has two spans");
-    EXPECT_SPAN_REFUSED(first_position, 4093,
-                        "step plan 7: slot 0: 4 tokens from position 4093 exceed the context of 4096");
-    EXPECT_SPAN_REFUSED(
-        first_position, INT64_MAX,
-        "step plan 7: slot 0: 4 tokens from position 9223372036854775807 exceed the context of 4096");
-    EXPECT_SPAN_REFUSED(first_position, -1,
-                        "step plan 7: slot 0: 4 tokens from position -1 exceed the context of 4096");
-}
-
-static void test_bad_phases_and_lengths(void **state) {
-    (void)state;
-    static const int32_t many[101] = {0};
-    EXPECT_SPAN_REFUSED(phase, SPAN_DECODE, "step plan 7: slot 0 decodes 4 tokens at once");
-    EXPECT_SPAN_REFUSED(phase, (enum span_phase)2, "step plan 7: slot 0 is in the unknown phase 2");
-    EXPECT_SPAN_REFUSED(n_tokens, 0, "step plan 7: slot 0 has a span without tokens");
-    struct step_span spans[] = {good_spans[1], good_spans[0]};
-    spans[1].tokens = many;
-    spans[1].n_tokens = 100; /* with the one before: 101 */
-    EXPECT_PLAN_REFUSED(spans, spans, "step plan 7: it has more tokens than the 100 allowed");
-}
-
-static void test_bad_tokens_and_rows(void **state) {
-    (void)state;
-    static const int32_t above[] = {1, 2, 3, 1000}, below[] = {-1, 2, 3, 4};
-    EXPECT_SPAN_REFUSED(tokens, above, "step plan 7: slot 0 has token 1000, outside the vocabulary of 1000");
-    EXPECT_SPAN_REFUSED(tokens, below, "step plan 7: slot 0 has token -1, outside the vocabulary of 1000");
-    EXPECT_SPAN_REFUSED(targets, below, "step plan 7: slot 0 has target -1, outside the vocabulary of 1000");
-    EXPECT_SPAN_REFUSED(targets, above + 2,
-                        "step plan 7: slot 0 has target 1000, outside the vocabulary of 1000");
-    struct step_span span = good_spans[0];
-    span.targets = NULL;
-    span.n_logits_rows = 5;
-    struct step_plan plan = good_plan;
-    plan.n_spans = 1;
-    plan.spans = &span;
-    expect_refusal_of(&plan, "step plan 7: slot 0 wants 5 rows of logits from 4 tokens");
-    span.n_logits_rows = -1;
-    expect_refusal_of(&plan, "step plan 7: slot 0 wants -1 rows of logits from 4 tokens");
-}
-
-static void test_bad_temperatures(void **state) {
-    (void)state;
-    EXPECT_SPAN_REFUSED(inverse_temperature, 0, "step plan 7: slot 0 has an inverse temperature of 0");
-    EXPECT_SPAN_REFUSED(inverse_temperature, -1, "step plan 7: slot 0 has an inverse temperature of -1");
-    EXPECT_SPAN_REFUSED(inverse_temperature, HUGE_VAL,
-                        "step plan 7: slot 0 has an inverse temperature of inf");
-    EXPECT_SPAN_REFUSED(inverse_temperature, (double)NAN,
-                        "step plan 7: slot 0 has an inverse temperature of nan");
-}
-
 static enum status decode(const void *wire, size_t size) {
     /* A copy of exact size, so that a sanitizer sees any read beyond it. */
     void *copy = malloc(size ? size : 1);
     memcpy(copy, wire, size);
     struct step_plan *plan = NULL;
-    const enum status status = step_plan_decode(copy, size, &limits, NUMBER, &plan);
+    const enum status status = step_plan_decode(copy, size, &good_limits, GOOD_NUMBER, &plan);
     free(copy);
     if (status == STATUS_OK) step_plan_free(plan);
     return status;
@@ -321,7 +142,7 @@ static void test_truncations(void **state) {
     int n_accepted = 0;
     for (size_t size = 0; size < wire.size; size++) {
         struct step_plan *plan;
-        if (step_plan_decode(wire.data, size, &limits, NUMBER, &plan) != STATUS_OK) continue;
+        if (step_plan_decode(wire.data, size, &good_limits, GOOD_NUMBER, &plan) != STATUS_OK) continue;
         assert_int_equal(step_plan_encode(plan, &again), STATUS_OK);
         assert_int_equal(again.size, size);
         assert_memory_equal(again.data, wire.data, size);
@@ -343,11 +164,12 @@ static void test_a_bomb_is_refused_within_its_memory(void **state) {
     for (size_t i = 0; i < N_SPANS; i++)
         memcpy(wire + 4 + 2 * i, "\x32\x00", 2);
     struct step_plan *plan;
-    assert_int_equal(step_plan_decode(wire, 4 + 2 * N_SPANS, &few_slots, NUMBER, &plan), STATUS_INTERNAL);
+    assert_int_equal(step_plan_decode(wire, 4 + 2 * N_SPANS, &few_slots, GOOD_NUMBER, &plan),
+                     STATUS_INTERNAL);
     assert_string_equal(status_message(), "a step plan of 100004 bytes is malformed or too complex");
 
     char *long_wire = calloc(1, 1000000);
-    assert_int_equal(step_plan_decode(long_wire, 1000000, &few_slots, NUMBER, &plan), STATUS_INTERNAL);
+    assert_int_equal(step_plan_decode(long_wire, 1000000, &few_slots, GOOD_NUMBER, &plan), STATUS_INTERNAL);
     assert_string_equal(status_message(), "a step plan of 1000000 bytes is larger than the limits allow");
     free(long_wire);
     free(wire);
@@ -358,12 +180,12 @@ static void test_steady_state_allocates_nothing(void **state) {
     struct wire_memory memory;
     struct bytes message = {0};
     struct step_plan *plan;
-    assert_int_equal(wire_memory_create(wire_decode_bytes(&limits), &memory), STATUS_OK);
-    assert_int_equal(bytes_reserve(&message, wire_message_bytes(&limits)), STATUS_OK);
+    assert_int_equal(wire_memory_create(wire_decode_bytes(&good_limits), &memory), STATUS_OK);
+    assert_int_equal(bytes_reserve(&message, wire_message_bytes(&good_limits)), STATUS_OK);
     const void *data = message.data, *pool = memory.data;
     for (int i = 0; i < 1000; i++) {
         assert_int_equal(wire_encode(&memory, &good_plan, &message), STATUS_OK);
-        assert_int_equal(wire_decode(&memory, message.data, message.size, &limits, &plan), STATUS_OK);
+        assert_int_equal(wire_decode(&memory, message.data, message.size, &good_limits, &plan), STATUS_OK);
         random_plan_expect_equal(plan, &good_plan);
     }
     assert_ptr_equal(message.data, data);
@@ -383,16 +205,6 @@ int main(void) {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_round_trip_of_random_plans),
         cmocka_unit_test(test_round_trip_at_the_limits),
-        cmocka_unit_test(test_bad_plans),
-        cmocka_unit_test(test_bad_kinds),
-        cmocka_unit_test(test_bad_fills),
-        cmocka_unit_test(test_bad_probes),
-        cmocka_unit_test(test_bad_freed_slots),
-        cmocka_unit_test(test_a_freed_slot_may_begin_anew),
-        cmocka_unit_test(test_bad_slots_and_positions),
-        cmocka_unit_test(test_bad_phases_and_lengths),
-        cmocka_unit_test(test_bad_tokens_and_rows),
-        cmocka_unit_test(test_bad_temperatures),
         cmocka_unit_test(test_bad_messages),
         cmocka_unit_test(test_truncations),
         cmocka_unit_test(test_a_bomb_is_refused_within_its_memory),
