@@ -17,6 +17,7 @@ struct residual {
 
     struct residual_rows parts[RESIDUAL_PARTS]; /* the oldest first */
     int n_parts;
+    bool travels; /* these are under way */
 
     /* Reproducible: a part's sums [n, hidden_size], then one count of blocks off the grid per row, so that
      * one collective carries both; part behind part. The second array holds an expert's rows before they are
@@ -157,7 +158,9 @@ void residual_add_scaled(struct residual *residual, const struct matrix *w, int6
     scatter_fast(residual, scale, rows, n_rows);
 }
 
-void residual_send(struct residual *residual) {
+void residual_send(struct residual *residual, bool travels) {
+    residual->travels = travels;
+    if (!travels) return;
     const double begin = timer_seconds();
     const struct residual_rows rows = newest(residual);
     const size_t n = (size_t)rows.n, cols = (size_t)residual->hidden_size;
@@ -166,6 +169,16 @@ void residual_send(struct residual *residual) {
     else
         allreduce_sum_f32_begin(residual->comm, partial_of(residual, rows), n * cols);
     residual->sync_seconds += timer_seconds() - begin;
+}
+
+static void sum_over_ranks(struct residual *residual, struct residual_rows rows) {
+    const size_t n = (size_t)rows.n, cols = (size_t)residual->hidden_size;
+    if (residual->travels)
+        allreduce_sum_finish(residual->comm);
+    else if (residual->numerics == NUMERICS_REPRODUCIBLE)
+        allreduce_sum_i64(residual->comm, exact_of(residual, rows), n * (cols + 1));
+    else
+        allreduce_sum_f32(residual->comm, partial_of(residual, rows), n * cols);
 }
 
 static void add_exact(const struct residual *residual, struct residual_rows rows, float *x) {
@@ -183,7 +196,7 @@ void residual_finish(struct residual *residual, float *x) {
     const double begin = timer_seconds();
     const struct residual_rows rows = residual->parts[0];
     float *x_rows = x + (int64_t)rows.first * residual->hidden_size;
-    allreduce_sum_finish(residual->comm);
+    sum_over_ranks(residual, rows);
     if (residual->numerics == NUMERICS_REPRODUCIBLE)
         add_exact(residual, rows, x_rows);
     else

@@ -16,6 +16,7 @@
  * Ranks:   send and finish are collective; the rest is local. */
 #pragma once
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/arena.h"
@@ -60,8 +61,10 @@ void residual_add_product(struct residual *residual, const struct matrix *w, int
 void residual_add_scaled(struct residual *residual, const struct matrix *w, int64_t block, const float *x,
                          const float *scale, const int32_t *rows, int32_t n_rows);
 
-/* Nothing is added any more: the sum over the ranks is under way. */
-void residual_send(struct residual *residual);
+/* Nothing is added any more to the sum begun last. `travels`, alike for all ranks and all sums of a layer:
+ * there is something to do before it is finished, so it is under way from now on; else finish forms it, by
+ * the way that was measured to be fastest. */
+void residual_send(struct residual *residual, bool travels);
 
 /* The oldest sum, over the ranks: adds it to its rows of x, those of the whole step [n_tokens, hidden_size].
  * A row whose exact sum overflowed becomes NaN. */

@@ -230,7 +230,7 @@ static void send_attention(struct worker *worker, const struct layer_shard *laye
     residual_add_product(worker->residual, &layer->o, worker->shard->output_rows.begin,
                          worker->shard->map.head_block, worker->act.attended + rows.first * layer->o.cols);
     now_at(worker, OPERATION_ATTENTION_SUM);
-    residual_send(worker->residual);
+    residual_send(worker->residual, rows.n < worker->batch.n_rows);
 }
 
 static void take_attention(struct worker *worker, const struct layer_shard *layer,
@@ -260,7 +260,7 @@ static void run_sums(struct worker *worker, const struct layer_shard *layer) {
         run_mlp(worker, layer, rows);
         now_at(worker, OPERATION_MLP_SUM);
         if (i > 0) residual_finish(worker->residual, worker->act.x); /* the MLP's of the part before */
-        residual_send(worker->residual);
+        residual_send(worker->residual, n_parts > 1);
     }
     residual_finish(worker->residual, worker->act.x);
     linear_step(worker->linear, worker->batch.in_prompt);

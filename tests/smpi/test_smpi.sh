@@ -47,26 +47,32 @@ for n in 3 6; do
     cmp "$scratch/alone" "$scratch/out" || fail "$n simulated ranks that add by messages write something else"
 done
 
-# The collectives of one decode step, as rank 1 makes them. How many words an agreement has and how many candidates rank 0
-# gets depend on what else is asked; everything else must be the same, what a group gathers byte by byte.
+# The collectives of one decode step, as rank 1 makes them, and to whom it sends the messages of its own sums. How many words
+# an agreement has and how many candidates rank 0 gets depend on what else is asked; everything else must be the same, what
+# a group gathers byte by byte.
 collectives() { # collectives NAME
     awk '/ bcast 1024 / { n = 0; inside = 1 }
-         inside && $2 ~ /bcast|allreduce|gatherv/ {
-             size = $2 == "allgatherv" ? $0 : $2 == "allreduce" && $5 == 20 ? $3 : ""
+         inside && $2 ~ /bcast|allreduce|gatherv|isend/ {
+             size = $2 == "allgatherv" ? $0 : $2 == "isend" || ($2 == "allreduce" && $5 == 20) ? $3 : ""
              line[++n] = $2 " " size
          }
          inside && $2 == "gatherv" { if (n > 3) { step = ""; for (i = 1; i <= n; i++) step = step line[i] "\n" } inside = 0 }
          END { printf "%s", step }' "$scratch/$1.ti_files"/*rank-1.txt
 }
-for n in 3 6; do
-    SMPI_OPTIONS="-trace-ti -trace-file run$n.ti" ranks "$n" "${text[@]}" --allreduce mpi >/dev/null
-    SMPI_OPTIONS="-trace-ti -trace-file sim$n.ti" ranks "$n" simulate -m "$model" -d 40 --allreduce mpi --weights q8 \
+compare() { # compare P WAY: a step of run and of simulate
+    SMPI_OPTIONS="-trace-ti -trace-file run$1.ti" ranks "$1" "${text[@]}" --allreduce "$2" >/dev/null
+    SMPI_OPTIONS="-trace-ti -trace-file sim$1.ti" ranks "$1" simulate -m "$model" -d 40 --allreduce "$2" --weights q8 \
         --policy lessismore --budget 24 --costs "$root/tests/data/smpi/costs.json" >/dev/null
-    collectives "run$n" >"$scratch/run"
-    collectives "sim$n" >"$scratch/sim"
-    [ "$(grep -c allreduce "$scratch/run")" -ge 11 ] || fail "the trace of a step at $n ranks shows $(cat "$scratch/run")"
-    cmp "$scratch/run" "$scratch/sim" || fail "at $n ranks simulate makes other collectives: $(diff "$scratch/run" "$scratch/sim")"
-done
+    collectives "run$1" >"$scratch/run"
+    collectives "sim$1" >"$scratch/sim"
+    [ "$(grep -c 'allreduce\|isend' "$scratch/run")" -ge 11 ] ||
+        fail "the trace of a step at $1 ranks, $2, shows $(cat "$scratch/run")"
+    cmp "$scratch/run" "$scratch/sim" ||
+        fail "at $1 ranks, $2, simulate makes other collectives: $(diff "$scratch/run" "$scratch/sim")"
+}
+compare 3 mpi
+compare 6 mpi
+compare 4 doubling
 
 # The same simulation takes the same time; not without the simulated MPI.
 times=(simulate -m "$model" -d "40,400" --weights q8 --policy "full,raas,lessismore" --budget 32 -o csv
