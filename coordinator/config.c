@@ -37,10 +37,6 @@ static bool is_timing(const struct config *config) {
 }
 
 static enum status check_lists(const struct config *config) {
-    for (size_t i = 0; i < config->n_budgets; i++)
-        if (config->budgets[i] < (int64_t)config->sinks + 2)
-            return FAIL(STATUS_BAD_INPUT, "--budget %lld is below --sinks %d + 2: no room is left to choose",
-                        (long long)config->budgets[i], (int)config->sinks);
     const bool several =
         is_timing(config) || config->command == COMMAND_EVAL || config->command == COMMAND_SIMULATE;
     if (config->n_thread_counts > 1 && !is_timing(config))
@@ -50,6 +46,8 @@ static enum status check_lists(const struct config *config) {
         return FAIL(STATUS_BAD_INPUT, "--budget: one number is wanted; only bench and eval take several");
     if (config->command == COMMAND_RUN && config->n_depths > 1)
         return FAIL(STATUS_BAD_INPUT, "--fill-kv: one number is wanted; only bench takes several");
+    if (strchr(config->policy, ','))
+        return FAIL(STATUS_BAD_INPUT, "--policy: one name is wanted; only bench and eval take several");
     if (strlen(config->policy) < ENGINE_NAME_MAX) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT, "--policy: the value has %zu bytes; at most %d are allowed",
                 strlen(config->policy), ENGINE_NAME_MAX - 1);

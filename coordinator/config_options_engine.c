@@ -40,7 +40,7 @@ static const struct option attention_options[] = {
      .commands = ENGINE | PLAN | SIMULATE},
     {"budget", .kind = OPTION_INT64_RANGES, COUNTED(budgets), .capacity = MOST_OF_A_LIST, .initial = "2048",
      .min = 1, .max = MAX_TOKEN_COUNT, .metavar = "K",
-     .doc = "tokens that a sparse policy reads; at least sinks + 2",
+     .doc = "tokens that a sparse policy reads; at least sinks + 2 where it has sinks",
      .commands = ENGINE | CALIBRATE | SIMULATE},
     {"recent-ratio", .kind = OPTION_FLOAT, FIELD(recent_ratio), .initial = "0.25", .max = 1, .metavar = "R",
      .doc = "share of the budget kept for the latest tokens", .commands = ENGINE | CALIBRATE | SIMULATE},

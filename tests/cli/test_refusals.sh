@@ -18,7 +18,8 @@ refuses "simulate needs the simulated MPI: start it with tools/simulate, which h
 refuses "no model given; name a Hugging Face folder or a .gguf file with -m PATH or CAUCUS_MODEL" plan
 refuses "--wire bf16 rounds sums, and --numerics reproducible does not; it goes with --numerics fast" \
     run -m $model -p x --wire bf16
-refuses "--budget 5 is below --sinks 4 + 2: no room is left to choose" run -m $model --budget 5
+refuses "budget 5 is too small: with 4 sinks it must be at least 6" run -m $model -p x --policy lessismore --budget 5
+refuses "--policy: one name is wanted; only bench and eval take several" run -m $model -p x --policy quest,raas
 refuses_together "--correct-every needs a policy that evicts nothing, and streaming does" \
     run -m $model -p x --policy streaming --correct-every 8
 # Of several policies the last is looked at before the first has run for hours.

@@ -172,7 +172,8 @@ static void test_refused(void **state) {
     assert_refused("'frobnicate' is no command; 'caucus --help' lists those that exist", "frobnicate");
     assert_refused("no model given; name a Hugging Face folder or a .gguf file with -m PATH or CAUCUS_MODEL",
                    "run -p x");
-    assert_refused("--budget 5 is below --sinks 4 + 2: no room is left to choose", "run -m M --budget 5");
+    assert_refused("--policy: one name is wanted; only bench and eval take several",
+                   "run -m M --policy quest,raas");
     assert_refused("--recent-ratio: 1.5 is out of range; it must be from 0 to 1",
                    "score -m M --recent-ratio 1.5");
     assert_refused("--kv-type: 'q4' is none of f32, f16, bf16, q8, q8_0", "run -m M --kv-type q4");
