@@ -1,4 +1,4 @@
-/* tests/cluster/good_plan.h - a plan that holds to the good_limits, for each test to break in one place. */
+/* tests/cluster/good_plan.h - a plan that holds to the limits, for each test to break in one place. */
 #pragma once
 
 #include "cluster/step_plan.h"

@@ -23,6 +23,18 @@ struct kv_policy_config policy_config(const char *name, int32_t n_layers, int32_
                                      .kernels = kernels_at_level(kernels_best_level())};
 }
 
+struct kv_policy *policy_create(const struct kv_policy_config *config) {
+    struct kv_policy *policy;
+    assert_int_equal(kv_policy_create(config, &policy), STATUS_OK);
+    return policy;
+}
+
+struct kv_policy *policy_of_heads(struct kv_policy_config config, int32_t first_head, int32_t n_heads) {
+    config.first_head = first_head;
+    config.n_heads_local = n_heads;
+    return policy_create(&config);
+}
+
 void assert_policy_refused(struct kv_policy_config config, const char *words) {
     struct kv_policy *policy = NULL;
     assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);

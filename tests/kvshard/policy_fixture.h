@@ -14,6 +14,10 @@ enum { FIXTURE_HEAD_DIM = 32, FIXTURE_SLOTS = 2 };
 struct kv_policy_config policy_config(const char *name, int32_t n_layers, int32_t n_kv_heads, int32_t group,
                                       int64_t context_length);
 
+/* Never NULL; of_heads: of a rank that has n_heads of them, all under one KV head. */
+struct kv_policy *policy_create(const struct kv_policy_config *config);
+struct kv_policy *policy_of_heads(struct kv_policy_config config, int32_t first_head, int32_t n_heads);
+
 /* Is it refused, with a sentence that contains this? */
 void assert_policy_refused(struct kv_policy_config config, const char *words);
 

@@ -1,19 +1,19 @@
 /* DELTA against its definition: pages by the sum of their tokens' greatest weight under any head. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <cmocka.h>
 
 #include "base/rng.h"
 #include "check_fails.h"
-#include "kvshard/kv_policy.h"
+#include "tests/kvshard/agreement.h"
 
-enum { MAX_TOKENS = 700, MAX_HEADS = 8, MAX_RANKS = 4, PAGE = 16, LAYER = 2 };
+enum { MAX_TOKENS = 700, MAX_HEADS = 8, MAX_RANKS = 4, PAGE = 16, LAYER = 2, OPTIONS_MAX = 32 };
 
 /* One selection: of scores [MAX_HEADS, MAX_TOKENS] n_heads rows of n_tokens are used. */
 struct problem {
@@ -21,38 +21,19 @@ struct problem {
     float scores[MAX_HEADS * MAX_TOKENS];
 };
 
-static struct kv_policy_config config_of(const struct problem *problem, int32_t first_head, int32_t n_heads) {
-    return (struct kv_policy_config){.name = "delta",
-                                     .budget = problem->budget,
-                                     .n_slots = 2,
-                                     .n_layers = 10,
-                                     .n_heads_global = problem->n_heads,
-                                     .n_heads_local = n_heads,
-                                     .first_head = first_head,
-                                     .n_kv_heads_local = 1,
-                                     .head_dim = 32,
-                                     .context_length = MAX_TOKENS,
-                                     .n_threads = 2,
-                                     .kernels = kernels_at_level(kernels_best_level())};
-}
-
-static struct kv_policy *new_policy(const struct problem *problem, int32_t first_head, int32_t n_heads) {
-    char options[32];
-    struct kv_policy_config config = config_of(problem, first_head, n_heads);
-    struct kv_policy *policy;
-    snprintf(options, sizeof options, "newest=%d", problem->newest);
+/* The options must live as long as the configuration is used. */
+static struct kv_policy_config config_of(const struct problem *problem, char options[OPTIONS_MAX]) {
+    struct kv_policy_config config = policy_config("delta", 10, 1, problem->n_heads, MAX_TOKENS);
+    snprintf(options, OPTIONS_MAX, "newest=%d", problem->newest);
+    config.budget = problem->budget;
     config.options = options;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
-    return policy;
+    return config;
 }
 
-/* All heads rank, in any order, then they propose. */
-static void propose(struct kv_policy *policy, int32_t slot, const struct problem *problem, int32_t first_head,
-                    int32_t n_heads, uint32_t *message) {
-    for (int32_t head = n_heads - 1; head >= 0; head--)
-        kv_policy_rank(policy, slot, slot, LAYER, problem->n_tokens, head,
-                       problem->scores + (first_head + head) * MAX_TOKENS);
-    kv_policy_propose(policy, slot, LAYER, problem->n_tokens, message);
+static struct kv_policy *new_policy(const struct problem *problem) {
+    char options[OPTIONS_MAX];
+    const struct kv_policy_config config = config_of(problem, options);
+    return policy_create(&config);
 }
 
 /* ---- the policy, its heads dealt to n_ranks ---- */
@@ -72,27 +53,11 @@ static void copy_set(const struct kv_policy *policy, int32_t slot, int64_t n_tok
 }
 
 static void select_on_ranks(const struct problem *problem, int32_t n_ranks, struct set *set_out) {
-    struct kv_policy *policies[MAX_RANKS];
-    uint32_t agreed[MAX_TOKENS], message[MAX_TOKENS];
-    memset(agreed, 0xFF, sizeof agreed);
-    for (int32_t rank = 0; rank < n_ranks; rank++) {
-        const int32_t begin = problem->n_heads * rank / n_ranks,
-                      end = problem->n_heads * (rank + 1) / n_ranks;
-        policies[rank] = new_policy(problem, begin, end - begin);
-        const size_t words = kv_policy_message_words(policies[rank], 0, LAYER, problem->n_tokens);
-        assert_in_range(words, 1, problem->n_tokens);
-        propose(policies[rank], 0, problem, begin, end - begin, message);
-        for (size_t i = 0; i < words; i++)
-            if (message[i] < agreed[i]) agreed[i] = message[i];
-    }
-    for (int32_t rank = 0; rank < n_ranks; rank++) {
-        struct set set;
-        kv_policy_take(policies[rank], 0, LAYER, problem->n_tokens, agreed);
-        copy_set(policies[rank], 0, problem->n_tokens, &set);
-        if (rank == 0) *set_out = set;
-        assert_memory_equal(&set, set_out, sizeof set);
-        kv_policy_destroy(policies[rank]);
-    }
+    char options[OPTIONS_MAX];
+    const struct agreement agreement = {config_of(problem, options), LAYER, problem->n_tokens,
+                                        problem->scores, MAX_TOKENS};
+    memset(set_out, 0, sizeof *set_out);
+    set_out->n = agreement_reach(&agreement, n_ranks, set_out->tokens);
 }
 
 /* ---- the definition, in double ---- */
@@ -217,11 +182,9 @@ static void the_greatest_weight_counts(void **state) {
 static void assert_plan(int32_t n_layers, int64_t n_cached, const char *plan) {
     static const char letters[] = {
         [KV_ATTEND_ALL] = 'd', [KV_ATTEND_ALL_AND_SELECT] = 'S', [KV_ATTEND_SET] = '.'};
-    static const struct problem problem = {.n_heads = 1, .budget = 100};
-    struct kv_policy_config config = config_of(&problem, 0, 1);
-    struct kv_policy *policy;
-    config.n_layers = n_layers;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
+    struct kv_policy_config config = policy_config("delta", n_layers, 1, 1, MAX_TOKENS);
+    config.budget = 100;
+    struct kv_policy *policy = policy_create(&config);
     for (int32_t layer = 0; layer < n_layers; layer++)
         assert_int_equal(letters[kv_policy_layer(policy, 0, layer, n_cached)], plan[layer]);
     kv_policy_destroy(policy);
@@ -247,14 +210,10 @@ static void bad_options_are_refused(void **state) {
                  {100, 10, "newest=0", "delta.newest"},
                  {100, 10, "newest=1.5", "integer"}};
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-        static const struct problem problem = {.n_heads = 1};
-        struct kv_policy_config config = config_of(&problem, 0, 1);
-        struct kv_policy *policy;
+        struct kv_policy_config config = policy_config("delta", cases[i].n_layers, 1, 1, MAX_TOKENS);
         config.budget = cases[i].budget;
-        config.n_layers = cases[i].n_layers;
         config.options = cases[i].options;
-        assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-        assert_non_null(strstr(status_message(), cases[i].word));
+        assert_policy_refused(config, cases[i].word);
     }
 }
 
@@ -268,7 +227,8 @@ static void *select_often(void *argument) {
     const struct run *run = argument;
     uint32_t message[MAX_TOKENS];
     for (int i = 0; i < 50; i++) {
-        propose(run->policy, run->slot, run->problem, 0, run->problem->n_heads, message);
+        agreement_propose(run->policy, run->slot, LAYER, run->problem->n_tokens, run->problem->n_heads,
+                          run->problem->scores, MAX_TOKENS, message);
         kv_policy_take(run->policy, run->slot, LAYER, run->problem->n_tokens, message);
     }
     return NULL;
@@ -277,7 +237,6 @@ static void *select_often(void *argument) {
 static void slots_are_independent_even_at_once(void **state) {
     (void)state;
     static struct problem problems[2];
-    pthread_t threads[2];
     struct run runs[2];
     for (int32_t slot = 0; slot < 2; slot++) {
         draw_problem((uint64_t)slot + 2, &problems[slot]);
@@ -286,14 +245,12 @@ static void slots_are_independent_even_at_once(void **state) {
         problems[slot].newest = 3;
         problems[slot].n_tokens = 300 + slot * 77;
     }
-    struct kv_policy *policy = new_policy(&problems[0], 0, 4);
-    for (int32_t slot = 0; slot < 2; slot++) {
+    struct kv_policy *policy = new_policy(&problems[0]);
+    for (int32_t slot = 0; slot < 2; slot++)
         runs[slot] = (struct run){policy, &problems[slot], slot};
-        assert_int_equal(pthread_create(&threads[slot], NULL, select_often, &runs[slot]), 0);
-    }
+    call_at_once(select_often, 2, runs, sizeof *runs);
     for (int32_t slot = 0; slot < 2; slot++) {
         struct set expected, actual;
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
         select_on_ranks(&problems[slot], 1, &expected);
         copy_set(policy, slot, problems[slot].n_tokens, &actual);
         assert_memory_equal(&expected, &actual, sizeof expected);
@@ -308,7 +265,7 @@ static void read_a_set_before_one_was_taken(void *policy) {
 static void misuse_is_caught(void **state) {
     (void)state;
     static const struct problem problem = {.n_heads = 1, .budget = 40, .newest = 1};
-    struct kv_policy *policy = new_policy(&problem, 0, 1);
+    struct kv_policy *policy = new_policy(&problem);
     assert_true(check_fails(read_a_set_before_one_was_taken, policy));
     kv_policy_destroy(policy);
 }

@@ -10,47 +10,33 @@
 
 #include "base/rng.h"
 #include "check_fails.h"
-#include "kvshard/kv_policy.h"
+#include "tests/kvshard/policy_fixture.h"
 
 enum { MAX_TOKENS = 300, STRIDE = MAX_TOKENS + 2, N_LAYERS = 6, N_HEADS = 4, N_KV_HEADS = 2, GROUP = 2 };
 
 static const int32_t select_layer[] = {1};
 
 static struct kv_policy_config config_of(const char *name, bool emulates, int32_t layer) {
-    return (struct kv_policy_config){.name = name,
-                                     .budget = 40,
-                                     .recent_ratio = 0.25,
-                                     .n_sinks = 4,
-                                     .n_select_layers = 1,
-                                     .select_layers = select_layer,
-                                     .emulates = emulates,
-                                     .emulate_layer = layer,
-                                     .n_slots = 2,
-                                     .n_layers = N_LAYERS,
-                                     .n_heads_global = N_HEADS,
-                                     .n_heads_local = N_HEADS,
-                                     .n_kv_heads_local = N_KV_HEADS,
-                                     .head_dim = 32,
-                                     .context_length = MAX_TOKENS,
-                                     .n_threads = 1,
-                                     .kernels = kernels_at_level(kernels_best_level())};
+    struct kv_policy_config config = policy_config(name, N_LAYERS, N_KV_HEADS, GROUP, MAX_TOKENS);
+    config.budget = 40;
+    config.recent_ratio = 0.25;
+    config.n_sinks = 4;
+    config.n_select_layers = 1;
+    config.select_layers = select_layer;
+    config.emulates = emulates;
+    config.emulate_layer = layer;
+    return config;
 }
 
 static struct kv_policy *new_policy(const char *name, bool emulates, int32_t layer) {
     const struct kv_policy_config config = config_of(name, emulates, layer);
-    struct kv_policy *policy;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
-    return policy;
+    return policy_create(&config);
 }
 
 /* Scores of all heads for the entries of a list, [N_HEADS, STRIDE]. */
 static void draw_scores(uint64_t seed, double span, float *scores) {
     for (uint64_t i = 0; i < N_HEADS * STRIDE; i++)
         scores[i] = (float)((rng_uniform(seed, 1, i) - 0.5) * span);
-}
-
-static int64_t token_of(struct kv_set set, int64_t i) {
-    return set.tokens ? set.tokens[i] : i;
 }
 
 /* M of one head by its definition: softmax, over the largest of what may be boosted; 0 where nothing was
@@ -61,7 +47,7 @@ static void attended_before(struct kv_set set, const float *scores, int64_t n_ca
     for (int64_t i = 0; i < set.n_tokens; i++)
         sum += exp(scores[i]);
     for (int64_t i = 0; i < set.n_tokens; i++) {
-        const int64_t token = token_of(set, i);
+        const int64_t token = kv_set_token(set, i);
         if (token > 0 && token < n_cached - 1) m[token] = exp(scores[i]) / sum;
         most = fmax(most, m[token]);
     }
@@ -74,7 +60,7 @@ static void boosted_weights(struct kv_set set, const float *scores, const double
                             double *weights) {
     double sum = 0;
     for (int64_t i = 0; i < set.n_tokens; i++)
-        sum += weights[i] = exp(scores[i]) * (1 + (1 - (double)layer / N_LAYERS) * m[token_of(set, i)]);
+        sum += weights[i] = exp(scores[i]) * (1 + (1 - (double)layer / N_LAYERS) * m[kv_set_token(set, i)]);
     for (int64_t i = 0; i < set.n_tokens; i++)
         weights[i] /= sum;
 }
@@ -226,7 +212,7 @@ static void layers_before_it_are_the_policy_s(void **state) {
 
     struct kv_policy_config config = config_of("emulate", true, 3);
     config.dense_below = 8;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
+    policy = policy_create(&config);
     assert_int_equal(kv_policy_layer(policy, 0, 3, 8), KV_ATTEND_ALL);
     assert_int_equal(kv_policy_layer(policy, 0, 1, 9), KV_ATTEND_ALL);
     assert_int_equal(kv_policy_layer(policy, 0, 3, 9), KV_RANK);
@@ -236,13 +222,8 @@ static void layers_before_it_are_the_policy_s(void **state) {
 static void layers_out_of_range_are_refused(void **state) {
     (void)state;
     static const int32_t layers[] = {-1, N_LAYERS - 1, N_LAYERS, INT32_MAX};
-    for (int i = 0; i < 4; i++) {
-        const struct kv_policy_config config = config_of("full", true, layers[i]);
-        struct kv_policy *policy = NULL;
-        assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-        assert_non_null(strstr(status_message(), "no layer comes after it"));
-        assert_null(policy);
-    }
+    for (int i = 0; i < 4; i++)
+        assert_policy_refused(config_of("full", true, layers[i]), "no layer comes after it");
 }
 
 static void rescore_at_once(void *policy) {

@@ -8,36 +8,17 @@
 #include <cmocka.h>
 
 #include "base/rng.h"
-#include "kvshard/kv_policy.h"
+#include "tests/kvshard/policy_fixture.h"
 
+/* The last rank's of four. */
 static struct kv_policy_config base_config(const char *name) {
-    return (struct kv_policy_config){.name = name,
-                                     .budget = 64,
-                                     .recent_ratio = 0.25,
-                                     .n_sinks = 4,
-                                     .n_slots = 2,
-                                     .n_layers = 36,
-                                     .n_heads_global = 32,
-                                     .n_heads_local = 8,
-                                     .first_head = 24,
-                                     .n_kv_heads_local = 2,
-                                     .head_dim = 32,
-                                     .context_length = 1000,
-                                     .n_threads = 1,
-                                     .kernels = kernels_at_level(0)};
-}
-
-static void refused(const struct kv_policy_config *config, const char *word) {
-    struct kv_policy *policy = NULL;
-    assert_int_equal(kv_policy_create(config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), word));
-    assert_null(policy);
-}
-
-static struct kv_policy *accepted(const struct kv_policy_config *config) {
-    struct kv_policy *policy;
-    assert_int_equal(kv_policy_create(config, &policy), STATUS_OK);
-    return policy;
+    struct kv_policy_config config = policy_config(name, 36, 2, 4, 1000);
+    config.budget = 64;
+    config.recent_ratio = 0.25;
+    config.n_sinks = 4;
+    config.n_heads_global = 32;
+    config.first_head = 24;
+    return config;
 }
 
 static void names_and_summaries_end(void **state) {
@@ -54,8 +35,8 @@ static void names_and_summaries_end(void **state) {
 static void unknown_names_are_answered_with_the_known(void **state) {
     (void)state;
     struct kv_policy_config config = base_config("lessmore");
-    refused(&config, "'lessmore'");
-    refused(&config, "full, lessismore");
+    assert_policy_refused(config, "'lessmore'");
+    assert_policy_refused(config, "full, lessismore");
 }
 
 static void full_is_dense_whatever_the_options(void **state) {
@@ -64,7 +45,7 @@ static void full_is_dense_whatever_the_options(void **state) {
     config.budget = 0;
     config.recent_ratio = NAN;
     config.n_layers = 1;
-    struct kv_policy *policy = accepted(&config);
+    struct kv_policy *policy = policy_create(&config);
     assert_int_equal(kv_policy_layer(policy, 1, 0, 1), KV_ATTEND_ALL);
     assert_int_equal(kv_policy_layer(policy, 0, 0, 1000), KV_ATTEND_ALL);
     kv_policy_destroy(policy);
@@ -75,24 +56,24 @@ static void options_out_of_range_are_refused(void **state) {
     (void)state;
     struct kv_policy_config config = base_config("lessismore");
     config.budget = 5;
-    refused(&config, "budget 5");
-    refused(&config, "at least 6");
+    assert_policy_refused(config, "budget 5");
+    assert_policy_refused(config, "at least 6");
     config.n_sinks = INT32_MAX; /* + 2 must not overflow */
-    refused(&config, "at least 2147483649");
+    assert_policy_refused(config, "at least 2147483649");
     config.n_sinks = -1;
-    refused(&config, "sinks");
+    assert_policy_refused(config, "sinks");
 
     static const double ratios[] = {-0.01, 1.01, NAN, INFINITY, -INFINITY};
     for (int i = 0; i < 5; i++) {
         config = base_config("lessismore");
         config.recent_ratio = ratios[i];
-        refused(&config, "recent-ratio");
+        assert_policy_refused(config, "recent-ratio");
     }
 
     config = base_config("lessismore"); /* 0.75 * 2^30 places of 32 heads */
     config.budget = 1 << 30;
     config.context_length = INT32_MAX;
-    refused(&config, "32 bits");
+    assert_policy_refused(config, "32 bits");
 }
 
 /* What is wrong whatever the model is said without one: nothing but these fields is given. */
@@ -137,7 +118,7 @@ static void what_needs_no_model_is_checked_without_one(void **state) {
         whole.options = config.options;
         whole.budget = config.budget;
         whole.corrects = config.corrects;
-        if (word) refused(&whole, word);
+        if (word) assert_policy_refused(whole, word);
     }
 }
 
@@ -156,7 +137,7 @@ static void select_layers_are_checked(void **state) {
     for (int i = 0; i < 4; i++) {
         config.select_layers = cases[i].layers;
         config.n_select_layers = cases[i].n;
-        refused(&config, cases[i].word);
+        assert_policy_refused(config, cases[i].word);
     }
 }
 
@@ -164,7 +145,7 @@ static void select_layers_are_checked(void **state) {
 static void assert_plan(const struct kv_policy_config *config, int64_t n_cached, const char *plan) {
     static const char letters[] = {
         [KV_ATTEND_ALL] = 'd', [KV_ATTEND_ALL_AND_SELECT] = 'S', [KV_ATTEND_SET] = '.'};
-    struct kv_policy *policy = accepted(config);
+    struct kv_policy *policy = policy_create(config);
     assert_int_equal(strlen(plan), config->n_layers);
     for (int32_t layer = 0; layer < config->n_layers; layer++)
         for (int32_t slot = 0; slot < config->n_slots; slot++)
@@ -211,7 +192,7 @@ static void default_layers_follow_the_depth(void **state) {
         assert_plan(&config, 65, cases[i].plan);
     }
     for (config.n_layers = 1; config.n_layers <= 2; config.n_layers++)
-        refused(&config, "--select-layers");
+        assert_policy_refused(config, "--select-layers");
     const int32_t first[] = {0};
     config.n_layers = 2;
     config.select_layers = first;
@@ -229,7 +210,7 @@ static void who_needs_whole_heads_agrees_on_nothing(void **state) {
         if (!whole) continue;
         n_whole++;
         const struct kv_policy_config config = base_config(kv_policy_name(i));
-        struct kv_policy *policy = accepted(&config);
+        struct kv_policy *policy = policy_create(&config);
         for (int32_t layer = 0; layer < config.n_layers; layer++)
             for (int64_t n = 1; n <= config.context_length; n += 37)
                 assert_false(kv_policy_layer(policy, 0, layer, n) & KV_AGREE);
@@ -280,7 +261,7 @@ static void expect_same_outcome(const char *name, const float *scores) {
     config.n_select_layers = 1;
     config.select_layers = layers;
     config.n_heads_local = config.n_kv_heads_local = 1;
-    struct kv_policy *by_all = accepted(&config), *by_best = accepted(&config);
+    struct kv_policy *by_all = policy_create(&config), *by_best = policy_create(&config);
     const struct kv_best best = kv_policy_best(by_best, 0, SELECTING, N_CACHED);
     assert_true(best.n > 0 && best.n < config.budget && best.begin >= 0 && best.end < N_CACHED);
     kv_policy_rank(by_all, 0, 0, SELECTING, N_CACHED, 0, scores);
@@ -313,7 +294,7 @@ static void some_need_all_scores(void **state) {
         struct kv_policy_config config = base_config(name);
         config.emulates = strcmp(name, "lessismore") == 0;
         if (strcmp(name, "tidal") == 0) continue;
-        struct kv_policy *policy = accepted(&config);
+        struct kv_policy *policy = policy_create(&config);
         for (int32_t layer = 0; layer < config.n_layers; layer++)
             assert_int_equal(kv_policy_best(policy, 0, layer, config.context_length).n, 0);
         kv_policy_destroy(policy);

@@ -1,6 +1,5 @@
 /* LessIsMore against its definition: heads read their rankings aloud in turn, whoever owns them. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -12,7 +11,7 @@
 
 #include "base/rng.h"
 #include "check_fails.h"
-#include "kvshard/kv_policy.h"
+#include "tests/kvshard/agreement.h"
 
 enum { MAX_TOKENS = 120, MAX_HEADS = 9, STRIDE = MAX_TOKENS + 5, LAYER = 1 };
 
@@ -22,36 +21,15 @@ struct problem {
     float scores[MAX_HEADS * STRIDE];
 };
 
-static const int32_t select_layer[] = {LAYER};
-
-static struct kv_policy *new_policy(const struct problem *problem, int32_t first_head, int32_t n_heads) {
-    const struct kv_policy_config config = {.name = "lessismore",
-                                            .budget = problem->budget,
-                                            .recent_ratio = problem->recent_percent / 100.0,
-                                            .n_sinks = problem->n_sinks,
-                                            .n_select_layers = 1,
-                                            .select_layers = select_layer,
-                                            .n_slots = 2,
-                                            .n_layers = 4,
-                                            .n_heads_global = problem->n_heads,
-                                            .n_heads_local = n_heads,
-                                            .first_head = first_head,
-                                            .n_kv_heads_local = 1,
-                                            .head_dim = 32,
-                                            .context_length = MAX_TOKENS,
-                                            .n_threads = 2,
-                                            .kernels = kernels_at_level(kernels_best_level())};
-    struct kv_policy *policy;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
-    return policy;
-}
-
-/* All heads rank, in any order, then they propose. */
-static void propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_tokens, int32_t n_heads,
-                    const float *scores, int64_t stride, uint32_t *message) {
-    for (int32_t head = n_heads - 1; head >= 0; head--)
-        kv_policy_rank(policy, slot, slot, layer, n_tokens, head, scores + head * stride);
-    kv_policy_propose(policy, slot, layer, n_tokens, message);
+static struct kv_policy_config config_of(const struct problem *problem) {
+    static const int32_t select_layer[] = {LAYER};
+    struct kv_policy_config config = policy_config("lessismore", 4, 1, problem->n_heads, MAX_TOKENS);
+    config.budget = problem->budget;
+    config.recent_ratio = problem->recent_percent / 100.0;
+    config.n_sinks = problem->n_sinks;
+    config.n_select_layers = 1;
+    config.select_layers = select_layer;
+    return config;
 }
 
 /* ---- the definition, with nothing clever in it ---- */
@@ -107,32 +85,11 @@ static void reference_set(const struct problem *problem, bool in_set[MAX_TOKENS]
 
 /* ---- the policy, its heads dealt to n_ranks ---- */
 
-enum { MAX_RANKS = 7 };
-
 /* Fills set [budget]. */
 static void select_on_ranks(const struct problem *problem, int32_t n_ranks, int32_t *set_out) {
-    struct kv_policy *policies[MAX_RANKS];
-    uint32_t agreed[MAX_TOKENS], message[MAX_TOKENS];
-    memset(agreed, 0xFF, sizeof agreed);
-    for (int32_t rank = 0; rank < n_ranks; rank++) {
-        const int32_t begin = problem->n_heads * rank / n_ranks,
-                      end = problem->n_heads * (rank + 1) / n_ranks;
-        policies[rank] = new_policy(problem, begin, end - begin);
-        const size_t words = kv_policy_message_words(policies[rank], 0, LAYER, problem->n_tokens);
-        assert_true(words <= (size_t)problem->n_tokens);
-        propose(policies[rank], 0, LAYER, problem->n_tokens, end - begin, problem->scores + begin * STRIDE,
-                STRIDE, message);
-        for (size_t i = 0; i < words; i++)
-            if (message[i] < agreed[i]) agreed[i] = message[i];
-    }
-    for (int32_t rank = 0; rank < n_ranks; rank++) {
-        kv_policy_take(policies[rank], 0, LAYER, problem->n_tokens, agreed);
-        const struct kv_set set = kv_policy_set(policies[rank], 0, LAYER + 1, problem->n_tokens, 0);
-        assert_int_equal(set.n_tokens, problem->budget);
-        if (rank == 0) memcpy(set_out, set.tokens, (size_t)problem->budget * sizeof *set_out);
-        assert_memory_equal(set.tokens, set_out, (size_t)problem->budget * sizeof *set_out);
-        kv_policy_destroy(policies[rank]);
-    }
+    const struct agreement agreement = {config_of(problem), LAYER, problem->n_tokens, problem->scores,
+                                        STRIDE};
+    assert_int_equal(agreement_reach(&agreement, n_ranks, set_out), problem->budget);
 }
 
 /* Exactly K, ascending, the sinks, the newest and the current token among them. */
@@ -220,11 +177,11 @@ static void the_message_is_place_times_heads_plus_head(void **state) {
     const uint32_t expected[] = {none, none, 2, none, 2 * 4 + 2, 3, 1 * 4 + 2};
     static struct problem problem = {.n_heads = 4, .n_tokens = 8, .budget = 4, .recent_percent = 25};
     score_proposals(&problem, 3, proposals);
-    struct kv_policy *policy = new_policy(&problem, 2, 2);
+    struct kv_policy *policy = policy_of_heads(config_of(&problem), 2, 2);
     uint32_t message[8];
     message[7] = 77;
     assert_int_equal(kv_policy_message_words(policy, 1, LAYER, 8), 7);
-    propose(policy, 1, LAYER, 8, 2, problem.scores + 2 * STRIDE, STRIDE, message);
+    agreement_propose(policy, 1, LAYER, 8, 2, problem.scores + 2 * STRIDE, STRIDE, message);
     assert_memory_equal(message, expected, sizeof expected);
     assert_int_equal(message[7], 77);
     kv_policy_destroy(policy);
@@ -257,27 +214,17 @@ static void the_paper_s_shares(void **state) {
     };
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
         const int64_t n_cached = 3000;
-        const struct kv_policy_config config = {.name = "lessismore",
-                                                .budget = cases[i].budget,
-                                                .recent_ratio = cases[i].percent / 100.0,
-                                                .n_sinks = cases[i].n_sinks,
-                                                .n_slots = 1,
-                                                .n_layers = 36,
-                                                .n_heads_global = 1,
-                                                .n_heads_local = 1,
-                                                .n_kv_heads_local = 1,
-                                                .head_dim = 32,
-                                                .context_length = 4096,
-                                                .n_threads = 1,
-                                                .kernels = kernels_at_level(0)};
-        struct kv_policy *policy;
-        assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
+        struct kv_policy_config config = policy_config("lessismore", 36, 1, 1, 4096);
+        config.budget = cases[i].budget;
+        config.recent_ratio = cases[i].percent / 100.0;
+        config.n_sinks = cases[i].n_sinks;
+        struct kv_policy *policy = policy_create(&config);
         const struct parts parts = cases[i].parts;
         assert_int_equal(kv_policy_message_words(policy, 0, 2, n_cached),
                          n_cached - parts.n_sinks - parts.n_recent);
         static float scores[4096];
         static uint32_t message[4096];
-        propose(policy, 0, 2, n_cached, 1, scores, 4096, message);
+        agreement_propose(policy, 0, 2, n_cached, 1, scores, 4096, message);
         kv_policy_take(policy, 0, 2, n_cached, message);
         const struct kv_set set = kv_policy_set(policy, 0, 3, n_cached, 0);
         assert_int_equal(set.n_tokens, cases[i].budget);
@@ -296,7 +243,8 @@ struct run {
 
 static void select_in_slot(struct kv_policy *policy, int32_t slot, const struct problem *problem) {
     uint32_t message[MAX_TOKENS];
-    propose(policy, slot, LAYER, problem->n_tokens, problem->n_heads, problem->scores, STRIDE, message);
+    agreement_propose(policy, slot, LAYER, problem->n_tokens, problem->n_heads, problem->scores, STRIDE,
+                      message);
     kv_policy_take(policy, slot, LAYER, problem->n_tokens, message);
 }
 
@@ -312,17 +260,15 @@ static void slots_are_independent_even_at_once(void **state) {
     static struct problem problems[2] = {
         {.n_heads = 4, .n_tokens = 100, .budget = 30, .recent_percent = 25, .n_sinks = 4},
         {.n_heads = 4, .n_tokens = 71, .budget = 30, .recent_percent = 25, .n_sinks = 4}};
-    struct kv_policy *policy = new_policy(&problems[0], 0, 4);
-    pthread_t threads[2];
+    struct kv_policy *policy = policy_of_heads(config_of(&problems[0]), 0, 4);
     struct run runs[2];
     for (int32_t slot = 0; slot < 2; slot++) {
         fill_scores((uint64_t)slot * 4, &problems[slot]);
         runs[slot] = (struct run){policy, &problems[slot], slot};
-        assert_int_equal(pthread_create(&threads[slot], NULL, select_often, &runs[slot]), 0);
     }
+    call_at_once(select_often, 2, runs, sizeof *runs);
     for (int32_t slot = 0; slot < 2; slot++) {
         int32_t expected[30];
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
         select_on_ranks(&problems[slot], 1, expected);
         const struct kv_set set = kv_policy_set(policy, slot, LAYER + 2, problems[slot].n_tokens, 3);
         assert_memory_equal(set.tokens, expected, sizeof expected);
@@ -336,7 +282,7 @@ static void a_later_selection_replaces_the_set(void **state) {
     (void)state;
     static struct problem problem = {
         .n_heads = 2, .n_tokens = 50, .budget = 30, .recent_percent = 25, .n_sinks = 4};
-    struct kv_policy *policy = new_policy(&problem, 0, 2);
+    struct kv_policy *policy = policy_of_heads(config_of(&problem), 0, 2);
     for (problem.n_tokens = 50; problem.n_tokens < 60; problem.n_tokens++) {
         int32_t expected[30];
         fill_scores((uint64_t)problem.n_tokens, &problem);
@@ -382,7 +328,7 @@ static void misuse_is_caught(void **state) {
     (void)state;
     static const struct problem problem = {
         .n_heads = 2, .n_tokens = 50, .budget = 30, .recent_percent = 25, .n_sinks = 4};
-    struct kv_policy *policy = new_policy(&problem, 0, 2);
+    struct kv_policy *policy = policy_of_heads(config_of(&problem), 0, 2);
     assert_true(check_fails(read_set, policy)); /* nothing was taken yet */
     assert_true(check_fails(propose_at_a_reading_layer, policy));
     assert_true(check_fails(rank_at_a_reading_layer, policy));

@@ -1,6 +1,5 @@
 /* Sparsemax against its definition: thresholds from sorted scores, and the conditions of the optimum. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -13,7 +12,7 @@
 
 #include "base/rng.h"
 #include "check_fails.h"
-#include "kvshard/kv_policy.h"
+#include "tests/kvshard/policy_fixture.h"
 
 enum { MAX_TOKENS = 700, MAX_GROUP = 4, N_KV_HEADS = 2, STRIDE = MAX_TOKENS + 3, LAYER = 2 };
 
@@ -25,27 +24,17 @@ struct problem {
 };
 
 static struct kv_policy_config config_of(const char *name, int32_t group, const char *options) {
-    return (struct kv_policy_config){.name = name,
-                                     .budget = 1, /* there is none */
-                                     .options = options,
-                                     .n_slots = 2,
-                                     .n_layers = 4,
-                                     .n_heads_global = N_KV_HEADS * group,
-                                     .n_heads_local = N_KV_HEADS * group,
-                                     .n_kv_heads_local = N_KV_HEADS,
-                                     .head_dim = 32,
-                                     .context_length = MAX_TOKENS,
-                                     .n_threads = 2,
-                                     .kernels = kernels_at_level(kernels_best_level())};
+    struct kv_policy_config config = policy_config(name, 4, N_KV_HEADS, group, MAX_TOKENS);
+    config.budget = 1; /* there is none */
+    config.options = options;
+    return config;
 }
 
 static struct kv_policy *new_policy(const char *name, const struct problem *problem) {
     char options[64];
     snprintf(options, sizeof options, "temperature=%.17g", problem->temperature);
     const struct kv_policy_config config = config_of(name, problem->group, options);
-    struct kv_policy *policy;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
-    return policy;
+    return policy_create(&config);
 }
 
 /* ---- the definition ---- */
@@ -287,14 +276,10 @@ static void slots_are_independent_even_at_once(void **state) {
     problems[1].group = problems[0].group;
     problems[1].temperature = problems[0].temperature;
     struct kv_policy *policy = new_policy("sparsemax", &problems[0]);
-    pthread_t threads[2];
     struct run runs[2];
-    for (int32_t slot = 0; slot < 2; slot++) {
-        runs[slot] = (struct run){policy, &problems[slot], slot};
-        assert_int_equal(pthread_create(&threads[slot], NULL, rescore_often, &runs[slot]), 0);
-    }
     for (int32_t slot = 0; slot < 2; slot++)
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
+        runs[slot] = (struct run){policy, &problems[slot], slot};
+    call_at_once(rescore_often, 2, runs, sizeof *runs);
     for (int32_t slot = 0; slot < 2; slot++) {
         const struct kv_set set =
             kv_policy_attended(policy, slot, LAYER, problems[slot].n_tokens, 2 * problems[slot].group - 1);
@@ -331,13 +316,10 @@ static void supports_end_with_the_sequence(void **state) {
     kv_policy_destroy(policy);
 }
 
-static void refused(const char *options, int32_t n_layers, const char *word) {
+static void refused(const char *options, int32_t n_layers, const char *words) {
     struct kv_policy_config config = config_of("sparsemax", 1, options);
-    struct kv_policy *policy = NULL;
     config.n_layers = n_layers;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), word));
-    assert_null(policy);
+    assert_policy_refused(config, words);
 }
 
 static void options_are_checked(void **state) {
@@ -349,8 +331,7 @@ static void options_are_checked(void **state) {
     refused("first-layer=4", 4, "sparse from layer 4 on");
     struct kv_policy_config config =
         config_of("sparsemax-select", 1, "first-layer=1,sparsemax.temperature=9");
-    struct kv_policy *policy;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
+    struct kv_policy *policy = policy_create(&config);
     assert_int_equal(kv_policy_layer(policy, 0, 0, 9), KV_ATTEND_ALL);
     assert_int_equal(kv_policy_layer(policy, 0, 1, 9), KV_RESCORE);
     kv_policy_destroy(policy);

@@ -1,37 +1,24 @@
 /* tidal against its definition: each query head's K - 1 best tokens and the current one. */
 #include <math.h>
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <string.h>
 #include <cmocka.h>
 
 #include "base/rng.h"
 #include "check_fails.h"
-#include "kvshard/kv_policy.h"
+#include "tests/kvshard/policy_fixture.h"
 
 enum { MAX_TOKENS = 1500, MAX_HEADS = 9, LAYER = 1, LAYERS = 4 };
 
 static struct kv_policy *new_policy(int32_t budget, int32_t n_heads) {
     static const int32_t select_layer[] = {LAYER};
-    const struct kv_policy_config config = {.name = "tidal",
-                                            .budget = budget,
-                                            .n_select_layers = 1,
-                                            .select_layers = select_layer,
-                                            .n_slots = 2,
-                                            .n_layers = LAYERS,
-                                            .n_heads_global = n_heads,
-                                            .n_heads_local = n_heads,
-                                            .n_kv_heads_local = 1,
-                                            .head_dim = 32,
-                                            .context_length = MAX_TOKENS,
-                                            .n_threads = 2,
-                                            .kernels = kernels_at_level(kernels_best_level())};
-    struct kv_policy *policy;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_OK);
-    return policy;
+    struct kv_policy_config config = policy_config("tidal", LAYERS, 1, n_heads, MAX_TOKENS);
+    config.budget = budget;
+    config.n_select_layers = 1;
+    config.select_layers = select_layer;
+    return policy_create(&config);
 }
 
 /* Continuous; ties; special values. */
@@ -129,17 +116,14 @@ static void *rank_often(void *argument) {
 static void slots_are_independent_even_at_once(void **state) {
     (void)state;
     static struct run runs[2];
-    pthread_t threads[2];
     struct kv_policy *policy = new_policy(50, 4);
     for (int32_t slot = 0; slot < 2; slot++) {
         runs[slot].policy = policy;
         runs[slot].slot = slot;
         for (uint64_t head = 0; head < 4; head++)
             draw_scores((uint64_t)slot * 3, head, runs[slot].scores[head]);
-        assert_int_equal(pthread_create(&threads[slot], NULL, rank_often, &runs[slot]), 0);
     }
-    for (int32_t slot = 0; slot < 2; slot++)
-        assert_int_equal(pthread_join(threads[slot], NULL), 0);
+    call_at_once(rank_often, 2, runs, sizeof *runs);
     for (int32_t slot = 0; slot < 2; slot++)
         for (int32_t head = 0; head < 4; head++)
             check_set(kv_policy_set(policy, slot, LAYER + 1, MAX_TOKENS - slot, head),
@@ -149,20 +133,9 @@ static void slots_are_independent_even_at_once(void **state) {
 
 static void a_small_budget_is_refused(void **state) {
     (void)state;
-    const struct kv_policy_config config = {.name = "tidal",
-                                            .budget = 1,
-                                            .n_slots = 1,
-                                            .n_layers = 4,
-                                            .n_heads_global = 1,
-                                            .n_heads_local = 1,
-                                            .n_kv_heads_local = 1,
-                                            .head_dim = 32,
-                                            .context_length = 100,
-                                            .n_threads = 1,
-                                            .kernels = kernels_at_level(0)};
-    struct kv_policy *policy = NULL;
-    assert_int_equal(kv_policy_create(&config, &policy), STATUS_BAD_INPUT);
-    assert_non_null(strstr(status_message(), "budget 1"));
+    struct kv_policy_config config = policy_config("tidal", LAYERS, 1, 1, MAX_TOKENS);
+    config.budget = 1;
+    assert_policy_refused(config, "budget 1");
 }
 
 static void read_set(void *policy) {
