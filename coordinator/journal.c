@@ -107,7 +107,6 @@ enum status journal_open(const struct line_format *format, const char *path, jso
     if (!journal) return FAIL(STATUS_NO_MEMORY, "out of memory for %s", path);
     enum status status = read_file(format, path, json_object_get(header, "settings"), journal);
     if (status == STATUS_OK) status = line_writer_open(format, path, header, &journal->writer);
-    if (status == STATUS_OK) status = journal_flush(journal);
     if (status != STATUS_OK) {
         journal_close(journal);
         return status;

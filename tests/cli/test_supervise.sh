@@ -78,7 +78,10 @@ prints_once() {
     prints_once "" :
 }
 seq 100000 >"$scratch/long"
-"$program" supervise --max-restarts 1 --backoff 0.01 -- sh -c "cat $scratch/long; exit 1" 2>/dev/null | cmp - "$scratch/long"
+status=0
+"$program" supervise --max-restarts 1 --backoff 0.01 -- sh -c "cat $scratch/long; exit 1" 2>/dev/null >"$scratch/out" || status=$?
+[ $status = 1 ] || fail "long output: exit status $status"
+cmp "$scratch/long" "$scratch/out" || fail "long output"
 status=0
 "$program" supervise --backoff 0.01 -- sh -c "cat $scratch/long; exit 1" >/dev/full 2>"$scratch/err" || status=$?
 [ $status = 2 ] || fail "a full disk: exit status $status"
