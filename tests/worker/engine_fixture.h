@@ -3,6 +3,7 @@
 
 #include <string.h>
 
+#include "base/check.h"
 #include "cluster/comm.h"
 #include "worker/worker.h"
 
@@ -21,6 +22,19 @@ static inline struct engine_config fixture_config(const char *policy, int32_t bu
     strcpy(config.model_path, TEST_DATA "/models/stories260K");
     strcpy(config.policy, policy);
     return config;
+}
+
+/* A worker on every rank: that of rank 0 is to be driven and then closed, the others have served by then. */
+static inline struct worker *fixture_open(struct comm *comm, const struct engine_config *config) {
+    struct worker *worker;
+    CHECK(worker_create(comm, config, &worker) == STATUS_OK);
+    if (comm_rank(comm) != 0) CHECK(worker_serve(worker) == STATUS_OK);
+    return worker;
+}
+
+static inline void fixture_close(struct comm *comm, struct worker *worker) {
+    if (comm_rank(comm) == 0) CHECK(worker_stop(worker) == STATUS_OK);
+    worker_destroy(worker);
 }
 
 /* One span as a plan of its own. */

@@ -72,19 +72,15 @@ static int check_golden(struct comm *comm, const char *path) {
     struct engine_config config = fixture_config("lessismore", golden.budget);
     config.n_select_layers = golden.n_select_layers;
     memcpy(config.select_layers, golden.select_layers, sizeof golden.select_layers);
-    struct worker *worker;
-    CHECK(worker_create(comm, &config, &worker) == STATUS_OK);
+    struct worker *worker = fixture_open(comm, &config);
     int failed = 0;
     if (comm_rank(comm) == 0) {
         const struct engine engine = worker_engine(worker);
         const int n_same = compare_all(&engine, worker, &golden), n = golden.n_tokens - golden.n_prompt;
         printf("%s: %d of %d sets equal\n", path, n_same, n);
         failed = n_same != n || n == 0;
-        CHECK(worker_stop(worker) == STATUS_OK);
-    } else {
-        CHECK(worker_serve(worker) == STATUS_OK);
     }
-    worker_destroy(worker);
+    fixture_close(comm, worker);
     json_decref(golden.root);
     return failed;
 }

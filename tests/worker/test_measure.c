@@ -125,18 +125,14 @@ static void check_memory_read(const struct engine *engine) {
 
 static void run(struct comm *comm, const char *policy, bool sparse) {
     const struct engine_config config = fixture_config(policy, BUDGET);
-    struct worker *worker;
-    CHECK(worker_create(comm, &config, &worker) == STATUS_OK);
+    struct worker *worker = fixture_open(comm, &config);
     if (comm_rank(comm) == 0) {
         const struct engine engine = worker_engine(worker);
         check_refusals(&engine);
         check_fill(&engine, sparse);
         check_memory_read(&engine);
-        CHECK(worker_stop(worker) == STATUS_OK);
-    } else {
-        CHECK(worker_serve(worker) == STATUS_OK);
     }
-    worker_destroy(worker);
+    fixture_close(comm, worker);
 }
 
 int main(int argc, char **argv) {

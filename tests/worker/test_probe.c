@@ -186,16 +186,12 @@ static void drive(const struct engine *engine, struct seen seen_out[2]) {
 
 /* On rank 0: what a probe saw of two sequences that run together. */
 static void run(struct comm *comm, const struct engine_config *config, struct seen seen_out[2]) {
-    struct worker *worker;
-    CHECK(worker_create(comm, config, &worker) == STATUS_OK);
+    struct worker *worker = fixture_open(comm, config);
     if (comm_rank(comm) == 0) {
         const struct engine engine = worker_engine(worker);
         drive(&engine, seen_out);
-        CHECK(worker_stop(worker) == STATUS_OK);
-    } else {
-        CHECK(worker_serve(worker) == STATUS_OK);
     }
-    worker_destroy(worker);
+    fixture_close(comm, worker);
 }
 
 static struct engine_config probing_config(const char *policy, enum probe_kind kind, int32_t every) {
@@ -244,8 +240,7 @@ static void check_matrix(struct comm *comm, int32_t every) {
 /* Nobody computed the keys of a slot that was filled, but recall is of all of them. */
 static void check_filled(struct comm *comm) {
     const struct engine_config config = probing_config("lessismore", PROBE_RECALL, 1);
-    struct worker *worker;
-    CHECK(worker_create(comm, &config, &worker) == STATUS_OK);
+    struct worker *worker = fixture_open(comm, &config);
     if (comm_rank(comm) == 0) {
         const struct engine engine = worker_engine(worker);
         const struct step_result *result;
@@ -255,11 +250,8 @@ static void check_filled(struct comm *comm) {
         const struct seen seen = ask(&engine, -1);
         const double covered = seen.recall[0][MODEL_LAYERS - 1];
         CHECK(seen.n_steps == 1 && covered > 0 && covered < 1);
-        CHECK(worker_stop(worker) == STATUS_OK);
-    } else {
-        CHECK(worker_serve(worker) == STATUS_OK);
     }
-    worker_destroy(worker);
+    fixture_close(comm, worker);
 }
 
 int main(int argc, char **argv) {

@@ -72,17 +72,13 @@ int main(int argc, char **argv) {
     struct comm *comm;
     if (comm_open(&argc, &argv, &comm) != STATUS_OK) return 1;
     const struct engine_config config = fixture_config("lessismore", 32);
-    struct worker *worker;
-    CHECK(worker_create(comm, &config, &worker) == STATUS_OK);
+    struct worker *worker = fixture_open(comm, &config);
     if (comm_rank(comm) == 0) {
         const struct engine engine = worker_engine(worker);
         run_steps(&engine);
-        CHECK(worker_stop(worker) == STATUS_OK);
-    } else {
-        CHECK(worker_serve(worker) == STATUS_OK);
     }
     CHECK(kv_cache_bytes_in_use(worker->cache) == 0);
-    worker_destroy(worker);
+    fixture_close(comm, worker);
     if (comm_rank(comm) == 0) printf("%d steps, sealed\n", STEPS);
     comm_close(comm);
     return 0;

@@ -132,18 +132,14 @@ enum what { POLICY, SEVERAL, WINDOW };
 static void run(struct comm *comm, const char *policy, enum what what) {
     struct engine_config config = fixture_config(policy, BUDGET);
     if (what == WINDOW) config.sliding_window = 24;
-    struct worker *worker;
-    CHECK(worker_create(comm, &config, &worker) == STATUS_OK);
+    struct worker *worker = fixture_open(comm, &config);
     if (comm_rank(comm) == 0) {
         const struct engine engine = worker_engine(worker);
         if (what == POLICY) check_policy(&engine, worker);
         if (what == SEVERAL) check_several(&engine);
         if (what == WINDOW) check_window(&engine);
-        CHECK(worker_stop(worker) == STATUS_OK);
-    } else {
-        CHECK(worker_serve(worker) == STATUS_OK);
     }
-    worker_destroy(worker);
+    fixture_close(comm, worker);
 }
 
 int main(int argc, char **argv) {
