@@ -14,7 +14,7 @@
 
 #include "coordinator/config.h"
 
-#define MAX_ARGUMENTS 16
+enum { MAX_ARGUMENTS = 16, PATH_BYTES = 32 };
 
 static enum status parse_with(struct config *config, const char *const *environment, const char *line) {
     char copy[1024], name[] = "caucus", *argv[MAX_ARGUMENTS] = {name};
@@ -37,24 +37,26 @@ static void assert_refused(const char *sentence, const char *line) {
     assert_string_equal(status_message(), sentence);
 }
 
-/* Writes a file of the test's own and returns its path, which the caller frees. */
-static char *write_file(const char *content) {
-    char *path = strdup("/tmp/test_config_XXXXXX");
-    const int descriptor = mkstemp(path);
+/* The line, with --config and a file of this content, whose path was path_out. */
+static enum status parse_yaml(struct config *config, const char *const *environment, const char *line,
+                              const char *content, char path_out[PATH_BYTES]) {
+    char whole[128];
+    snprintf(path_out, PATH_BYTES, "/tmp/test_config_XXXXXX");
+    const int descriptor = mkstemp(path_out);
     assert_true(descriptor >= 0);
     assert_int_equal(write(descriptor, content, strlen(content)), strlen(content));
     close(descriptor);
-    return path;
+    snprintf(whole, sizeof whole, "%s --config %s", line, path_out);
+    const enum status status = parse_with(config, environment, whole);
+    unlink(path_out);
+    return status;
 }
 
 static void assert_yaml_refused(const char *sentence, const char *content) {
-    char *path = write_file(content), line[128], expected[256];
+    char path[PATH_BYTES], expected[256];
     struct config config;
-    snprintf(line, sizeof line, "run -m M --config %s", path);
+    assert_int_equal(parse_yaml(&config, empty, "run -m M", content, path), STATUS_BAD_INPUT);
     snprintf(expected, sizeof expected, "%s%s", path, sentence);
-    assert_int_equal(parse(&config, line), STATUS_BAD_INPUT);
-    unlink(path);
-    free(path);
     assert_string_equal(status_message(), expected);
 }
 
@@ -123,14 +125,12 @@ static void test_precedence(void **state) {
     (void)state;
     const char *const environment[] = {"CAUCUS_MODEL=from-environment", "CAUCUS_BUDGET=200",
                                        "CAUCUS_TEST_X=1", NULL};
-    char *path = write_file("# a comment\nmodel: from-file\nbudget: 100\nsinks: 8\nthinking: no\n"
-                            "stop: [\"a b\", c]\nselect-layers:\n  - 1\n  - 5\nnumerics: fast\ntop-k: 300\n");
-    char line[128];
-    snprintf(line, sizeof line, "run --config %s --top-k 30 --stop z", path);
+    static const char content[] =
+        "# a comment\nmodel: from-file\nbudget: 100\nsinks: 8\nthinking: no\n"
+        "stop: [\"a b\", c]\nselect-layers:\n  - 1\n  - 5\nnumerics: fast\ntop-k: 300\n";
+    char path[PATH_BYTES];
     struct config config;
-    assert_int_equal(parse_with(&config, environment, line), STATUS_OK);
-    unlink(path);
-    free(path);
+    assert_int_equal(parse_yaml(&config, environment, "run --top-k 30 --stop z", content, path), STATUS_OK);
     assert_string_equal(config.model, "from-environment");
     assert_int_equal(config.budget, 200);
     assert_int_equal(config.sinks, 8);
@@ -146,13 +146,10 @@ static void test_precedence(void **state) {
 /* Lists with ranges are lists in YAML too. */
 static void test_bench_lists_in_yaml(void **state) {
     (void)state;
-    char *path = write_file("n-prompt: [128, 256-1024*2]\nbudget: 64-66\npg: [\"8,4\"]\nthreads: 3\n"),
-         line[128];
+    static const char content[] = "n-prompt: [128, 256-1024*2]\nbudget: 64-66\npg: [\"8,4\"]\nthreads: 3\n";
+    char path[PATH_BYTES];
     struct config config;
-    snprintf(line, sizeof line, "bench -m M --config %s", path);
-    assert_int_equal(parse(&config, line), STATUS_OK);
-    unlink(path);
-    free(path);
+    assert_int_equal(parse_yaml(&config, empty, "bench -m M", content, path), STATUS_OK);
     assert_int_equal(config.n_prompt_sizes, 4);
     assert_memory_equal(config.prompt_sizes, ((int64_t[]){128, 256, 512, 1024}), 32);
     assert_int_equal(config.n_budgets, 3);
@@ -213,13 +210,10 @@ static void test_yaml_empty(void **state) {
     (void)state;
     static const char *const contents[] = {"", "# nothing\n", "{}\n", "---\n{}\n"};
     for (size_t i = 0; i < sizeof contents / sizeof *contents; i++) {
-        char *path = write_file(contents[i]), line[128];
+        char path[PATH_BYTES];
         struct config config;
-        snprintf(line, sizeof line, "inspect -m M --config %s", path);
-        assert_int_equal(parse(&config, line), STATUS_OK);
+        assert_int_equal(parse_yaml(&config, empty, "inspect -m M", contents[i], path), STATUS_OK);
         config_free(&config);
-        unlink(path);
-        free(path);
     }
 }
 
@@ -227,12 +221,9 @@ static void test_yaml_too_large(void **state) {
     (void)state;
     static char content[1 << 19];
     memset(content, '#', sizeof content - 1);
-    char *path = write_file(content), line[128];
+    char path[PATH_BYTES];
     struct config config;
-    snprintf(line, sizeof line, "inspect -m M --config %s", path);
-    assert_int_equal(parse(&config, line), STATUS_BAD_INPUT);
-    unlink(path);
-    free(path);
+    assert_int_equal(parse_yaml(&config, empty, "inspect -m M", content, path), STATUS_BAD_INPUT);
 }
 
 /* Every example that comes with the sources. */
