@@ -17,6 +17,18 @@ void scratch_create(char folder[SCRATCH_PATH_MAX]) {
     assert_non_null(mkdtemp(folder));
 }
 
+int scratch_set_up(void **state) {
+    static char folder[SCRATCH_PATH_MAX];
+    scratch_create(folder);
+    *state = folder;
+    return 0;
+}
+
+int scratch_tear_down(void **state) {
+    scratch_remove(*state);
+    return 0;
+}
+
 static int remove_one(const char *path, const struct stat *info, int kind, struct FTW *where) {
     (void)info, (void)kind, (void)where;
     return remove(path);
@@ -200,19 +212,35 @@ struct bytes gguf_finish(struct gguf_writer *writer) {
     return file;
 }
 
+struct gguf_writer gguf_begin(const char *architecture, const struct gguf_number *numbers, size_t n,
+                              float epsilon) {
+    struct gguf_writer writer = {0};
+    char key[64];
+    gguf_add_text(&writer, "general.architecture", architecture);
+    for (size_t i = 0; i < n; i++) {
+        snprintf(key, sizeof key, "%s.%s", architecture, numbers[i].key);
+        gguf_add_u32(&writer, key, numbers[i].value);
+    }
+    snprintf(key, sizeof key, "%s.attention.layer_norm_rms_epsilon", architecture);
+    gguf_add_f32(&writer, key, epsilon);
+    return writer;
+}
+
+static void finish_model(struct gguf_writer *writer, const char *folder) {
+    struct bytes file = gguf_finish(writer);
+    scratch_write(folder, "m.gguf", file.data, file.size);
+    bytes_free(&file);
+}
+
 void write_gguf_llama(const char *folder, uint32_t type, size_t block_elements, size_t block_bytes,
                       bool biases) {
-    struct gguf_writer writer = {0};
-    gguf_add_text(&writer, "general.architecture", "llama");
-    gguf_add_u32(&writer, "llama.block_count", 1);
-    gguf_add_u32(&writer, "llama.embedding_length", 96);
-    gguf_add_u32(&writer, "llama.attention.head_count", 2);
-    gguf_add_u32(&writer, "llama.attention.head_count_kv", 1);
-    gguf_add_u32(&writer, "llama.attention.key_length", 32);
-    gguf_add_u32(&writer, "llama.feed_forward_length", 64);
-    gguf_add_u32(&writer, "llama.context_length", 128);
-    gguf_add_u32(&writer, "llama.vocab_size", 40);
-    gguf_add_f32(&writer, "llama.attention.layer_norm_rms_epsilon", 1e-5f);
+    static const struct gguf_number numbers[] = {
+        {"block_count", 1},           {"embedding_length", 96},
+        {"attention.head_count", 2},  {"attention.head_count_kv", 1},
+        {"attention.key_length", 32}, {"feed_forward_length", 64},
+        {"context_length", 128},      {"vocab_size", 40},
+    };
+    struct gguf_writer writer = gguf_begin("llama", numbers, sizeof numbers / sizeof *numbers, 1e-5f);
     static const struct {
         const char *name;
         int64_t shape[2];
@@ -236,25 +264,18 @@ void write_gguf_llama(const char *folder, uint32_t type, size_t block_elements, 
         gguf_add_tensor(&writer, "blk.0.attn_k.bias", 0, 32 * 4, 1, (int64_t[]){32});
         gguf_add_tensor(&writer, "blk.0.attn_v.bias", 30, 32 * 2, 1, (int64_t[]){32});
     }
-    struct bytes file = gguf_finish(&writer);
-    scratch_write(folder, "m.gguf", file.data, file.size);
-    bytes_free(&file);
+    finish_model(&writer, folder);
 }
 
 void write_gguf_experts(const char *folder) {
-    struct gguf_writer writer = {0};
-    gguf_add_text(&writer, "general.architecture", "qwen3moe");
-    gguf_add_u32(&writer, "qwen3moe.block_count", 1);
-    gguf_add_u32(&writer, "qwen3moe.embedding_length", 32);
-    gguf_add_u32(&writer, "qwen3moe.attention.head_count", 2);
-    gguf_add_u32(&writer, "qwen3moe.attention.head_count_kv", 1);
-    gguf_add_u32(&writer, "qwen3moe.attention.key_length", 16);
-    gguf_add_u32(&writer, "qwen3moe.expert_count", 3);
-    gguf_add_u32(&writer, "qwen3moe.expert_used_count", 2);
-    gguf_add_u32(&writer, "qwen3moe.expert_feed_forward_length", 64);
-    gguf_add_u32(&writer, "qwen3moe.context_length", 64);
-    gguf_add_u32(&writer, "qwen3moe.vocab_size", 10);
-    gguf_add_f32(&writer, "qwen3moe.attention.layer_norm_rms_epsilon", 1e-6f);
+    static const struct gguf_number numbers[] = {
+        {"block_count", 1},           {"embedding_length", 32},
+        {"attention.head_count", 2},  {"attention.head_count_kv", 1},
+        {"attention.key_length", 16}, {"expert_count", 3},
+        {"expert_used_count", 2},     {"expert_feed_forward_length", 64},
+        {"context_length", 64},       {"vocab_size", 10},
+    };
+    struct gguf_writer writer = gguf_begin("qwen3moe", numbers, sizeof numbers / sizeof *numbers, 1e-6f);
     gguf_add_tensor(&writer, "token_embd.weight", 0, 10 * 32 * 4, 2, (int64_t[]){10, 32});
     gguf_add_tensor(&writer, "output_norm.weight", 0, 32 * 4, 1, (int64_t[]){32});
     gguf_add_tensor(&writer, "blk.0.attn_norm.weight", 0, 32 * 4, 1, (int64_t[]){32});
@@ -269,7 +290,5 @@ void write_gguf_experts(const char *folder) {
     gguf_add_tensor(&writer, "blk.0.ffn_gate_exps.weight", 8, 3 * 64 * 34, 3, (int64_t[]){3, 64, 32});
     gguf_add_tensor(&writer, "blk.0.ffn_up_exps.weight", 2, 3 * 64 * 18, 3, (int64_t[]){3, 64, 32});
     gguf_add_tensor(&writer, "blk.0.ffn_down_exps.weight", 8, 3 * 32 * 68, 3, (int64_t[]){3, 32, 64});
-    struct bytes file = gguf_finish(&writer);
-    scratch_write(folder, "m.gguf", file.data, file.size);
-    bytes_free(&file);
+    finish_model(&writer, folder);
 }

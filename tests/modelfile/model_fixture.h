@@ -17,6 +17,11 @@ enum { SCRATCH_PATH_MAX = 512 };
 /* A new empty folder; removed with all it holds by scratch_remove. */
 void scratch_create(char folder[SCRATCH_PATH_MAX]);
 void scratch_remove(const char *folder);
+/* A test whose *state is the path of such a folder, its own. */
+#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, scratch_set_up, scratch_tear_down)
+int scratch_set_up(void **state);
+int scratch_tear_down(void **state);
+
 void scratch_write(const char *folder, const char *name, const void *data, size_t size);
 void scratch_write_text(const char *folder, const char *name, const char *text);
 /* Copies a file of tests/data; `source` is relative to it. */
@@ -60,6 +65,14 @@ void gguf_add_texts(struct gguf_writer *writer, const char *key, uint64_t count,
 void gguf_add_tensor(struct gguf_writer *writer, const char *name, uint32_t type, size_t bytes, int n_dims,
                      const int64_t *shape);
 struct bytes gguf_finish(struct gguf_writer *writer);
+
+struct gguf_number {
+    const char *key; /* without the architecture */
+    uint32_t value;
+};
+/* A writer that has the architecture, these numbers of it, and its epsilon. */
+struct gguf_writer gguf_begin(const char *architecture, const struct gguf_number *numbers, size_t n,
+                              float epsilon);
 
 /* Writes m.gguf: a Llama with one layer, hidden 96, 2 heads of 32 on 1 KV head, MLP 64, 40 tokens and
  * frequency divisors; matrices of a ggml type, the biases if asked for of three. */

@@ -4,33 +4,21 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdio.h>
-#include <string.h>
 
 #include <cmocka.h>
 
 #include "modelfile/gguf_config.h"
 #include "tests/modelfile/model_fixture.h"
 
-static const char *key(const char *architecture, const char *name) {
-    static char text[128];
-    snprintf(text, sizeof text, "%s.%s", architecture, name);
-    return text;
-}
-
 /* Everything required; head_dim 8 from 64 / 8. */
 static struct gguf_writer begin(const char *architecture) {
-    struct gguf_writer writer = {0};
-    gguf_add_text(&writer, "general.architecture", architecture);
-    gguf_add_u32(&writer, key(architecture, "block_count"), 4);
-    gguf_add_u32(&writer, key(architecture, "embedding_length"), 64);
-    gguf_add_u32(&writer, key(architecture, "attention.head_count"), 8);
-    gguf_add_u32(&writer, key(architecture, "attention.head_count_kv"), 2);
-    gguf_add_u32(&writer, key(architecture, "feed_forward_length"), 96);
-    gguf_add_u32(&writer, key(architecture, "context_length"), 4096);
-    gguf_add_u32(&writer, key(architecture, "vocab_size"), 1000);
-    gguf_add_f32(&writer, key(architecture, "attention.layer_norm_rms_epsilon"), 1e-5f);
-    return writer;
+    static const struct gguf_number numbers[] = {
+        {"block_count", 4},          {"embedding_length", 64},
+        {"attention.head_count", 8}, {"attention.head_count_kv", 2},
+        {"feed_forward_length", 96}, {"context_length", 4096},
+        {"vocab_size", 1000},
+    };
+    return gguf_begin(architecture, numbers, sizeof numbers / sizeof *numbers, 1e-5f);
 }
 
 static enum status finish(struct gguf_writer *writer, struct model_spec *spec) {
@@ -53,6 +41,13 @@ static struct model_spec good(struct gguf_writer writer) {
 static void refuse(struct gguf_writer writer, const char *word, const char *other_word) {
     struct model_spec spec;
     expect_refusal(finish(&writer, &spec), STATUS_BAD_INPUT, "m.gguf", word, other_word, NULL);
+}
+
+static void refuse_number(const char *architecture, const char *name, uint32_t value, const char *word,
+                          const char *other_word) {
+    struct gguf_writer writer = begin(architecture);
+    gguf_add_u32(&writer, name, value);
+    refuse(writer, word, other_word);
 }
 
 static void add_tensor(struct gguf_writer *writer, const char *name) {
@@ -144,9 +139,7 @@ static void reads_tokens(void **state) {
     assert_true(spec.eos_ids[0] == 2 && spec.eos_ids[1] == 3);
     assert_true(spec.generation.do_sample && spec.generation.temperature == 0.5);
 
-    writer = begin("llama");
-    gguf_add_u32(&writer, "tokenizer.ggml.eos_token_id", 1000);
-    refuse(writer, "tokenizer.ggml.eos_token_id", "1000");
+    refuse_number("llama", "tokenizer.ggml.eos_token_id", 1000, "tokenizer.ggml.eos_token_id", "1000");
 }
 
 static void refuses_unsupported_metadata(void **state) {
@@ -156,25 +149,15 @@ static void refuses_unsupported_metadata(void **state) {
     writer = (struct gguf_writer){0};
     gguf_add_text(&writer, "general.architecture", "gemma\x1b[2J");
     refuse(writer, "general.architecture", "gemma?[2J");
-    writer = begin("llama");
-    gguf_add_u32(&writer, "llama.expert_count", 8);
-    refuse(writer, "llama.expert_count", "8");
-    writer = begin("llama");
-    gguf_add_u32(&writer, "llama.rope.dimension_count", 4);
-    refuse(writer, "llama.rope.dimension_count", "4");
-    writer = begin("llama");
-    gguf_add_u32(&writer, "llama.attention.value_length", 4);
-    refuse(writer, "llama.attention.value_length", "4");
-    writer = begin("llama");
-    gguf_add_u32(&writer, "split.count", 3);
-    refuse(writer, "one of 3 parts", "merge");
+    refuse_number("llama", "llama.expert_count", 8, "llama.expert_count", "8");
+    refuse_number("llama", "llama.rope.dimension_count", 4, "llama.rope.dimension_count", "4");
+    refuse_number("llama", "llama.attention.value_length", 4, "llama.attention.value_length", "4");
+    refuse_number("llama", "split.count", 3, "one of 3 parts", "merge");
     writer = begin("llama");
     gguf_add_f32(&writer, "llama.rope.scaling.factor", 2);
     gguf_add_text(&writer, "llama.rope.scaling.type", "longrope");
     refuse(writer, "llama.rope.scaling.type", "longrope");
-    writer = begin("qwen3");
-    gguf_add_u32(&writer, "qwen3.attention.sliding_window", 8);
-    refuse(writer, "qwen3.attention.sliding_window", "8");
+    refuse_number("qwen3", "qwen3.attention.sliding_window", 8, "qwen3.attention.sliding_window", "8");
     writer = begin("llama");
     add_tensor(&writer, "blk.0.ffn_up.bias");
     refuse(writer, "blk.0.ffn_up.bias", "not supported");

@@ -14,18 +14,6 @@
 
 #define STORIES "models/stories260K"
 
-static int create_folder(void **state) {
-    static char folder[SCRATCH_PATH_MAX];
-    scratch_create(folder);
-    *state = folder;
-    return 0;
-}
-
-static int remove_folder(void **state) {
-    scratch_remove(*state);
-    return 0;
-}
-
 static struct model_file *open_good(const char *path) {
     struct model_file *model;
     if (model_file_open(path, &model) != STATUS_OK) fail_msg("%s", status_message());
@@ -47,6 +35,12 @@ static void write_config(const char *folder, const char *from, const char *to) {
     scratch_write(folder, "config.json", changed.data, changed.size);
     bytes_free(&config);
     bytes_free(&changed);
+}
+
+static void refuse_config(const char *folder, const char *from, const char *to, const char *word,
+                          const char *other_word) {
+    write_config(folder, from, to);
+    refuse(folder, STATUS_BAD_INPUT, word, other_word);
 }
 
 static void opens_a_folder(void **state) {
@@ -155,26 +149,24 @@ static void refuses_truncated_files(void **state) {
 static void refuses_contradicting_shapes(void **state) {
     const char *folder = *state;
     scratch_copy(folder, STORIES "/model.safetensors", "model.safetensors");
-    write_config(folder, "\"hidden_size\": 64", "\"hidden_size\": 60");
-    refuse(folder, STATUS_BAD_INPUT, "model.embed_tokens.weight is [512, 64]",
-           "config.json calls for [512, 60]");
-    write_config(folder, "\"vocab_size\": 512", "\"vocab_size\": 500");
-    refuse(folder, STATUS_BAD_INPUT, "model.embed_tokens.weight is [512, 64]", "[500, 64]");
-    write_config(folder, "\"num_key_value_heads\": 4", "\"num_key_value_heads\": 2");
-    refuse(folder, STATUS_BAD_INPUT, "layers.0.self_attn.k_proj.weight is [32, 64]", "[16, 64]");
-    write_config(folder, "\"head_dim\": 8", "\"head_dim\": 16");
-    refuse(folder, STATUS_BAD_INPUT, "layers.0.self_attn.q_proj.weight is [64, 64]", "[128, 64]");
-    write_config(folder, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 6");
-    refuse(folder, STATUS_BAD_INPUT, "layers.5.input_layernorm.weight", "missing");
-    write_config(folder, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 3");
-    refuse(folder, STATUS_BAD_INPUT, "model.layers.3.input_layernorm.weight is there",
-           "does not call for it");
-    write_config(folder, "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false");
-    refuse(folder, STATUS_BAD_INPUT, "lm_head.weight is missing", "tie_word_embeddings");
-    write_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"qwen3\"");
-    refuse(folder, STATUS_BAD_INPUT, "layers.0.self_attn.q_norm.weight", "missing");
-    write_config(folder, "\"attention_bias\": false", "\"attention_bias\": true");
-    refuse(folder, STATUS_BAD_INPUT, "layers.0.self_attn.q_proj.bias", "missing");
+    refuse_config(folder, "\"hidden_size\": 64", "\"hidden_size\": 60",
+                  "model.embed_tokens.weight is [512, 64]", "config.json calls for [512, 60]");
+    refuse_config(folder, "\"vocab_size\": 512", "\"vocab_size\": 500",
+                  "model.embed_tokens.weight is [512, 64]", "[500, 64]");
+    refuse_config(folder, "\"num_key_value_heads\": 4", "\"num_key_value_heads\": 2",
+                  "layers.0.self_attn.k_proj.weight is [32, 64]", "[16, 64]");
+    refuse_config(folder, "\"head_dim\": 8", "\"head_dim\": 16",
+                  "layers.0.self_attn.q_proj.weight is [64, 64]", "[128, 64]");
+    refuse_config(folder, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 6",
+                  "layers.5.input_layernorm.weight", "missing");
+    refuse_config(folder, "\"num_hidden_layers\": 5", "\"num_hidden_layers\": 3",
+                  "model.layers.3.input_layernorm.weight is there", "does not call for it");
+    refuse_config(folder, "\"tie_word_embeddings\": true", "\"tie_word_embeddings\": false",
+                  "lm_head.weight is missing", "tie_word_embeddings");
+    refuse_config(folder, "\"model_type\": \"llama\"", "\"model_type\": \"qwen3\"",
+                  "layers.0.self_attn.q_norm.weight", "missing");
+    refuse_config(folder, "\"attention_bias\": false", "\"attention_bias\": true",
+                  "layers.0.self_attn.q_proj.bias", "missing");
 }
 
 static void refuses_norms_that_the_configuration_leaves_out(void **state) {
@@ -287,7 +279,6 @@ static void refuses_one_tensor_in_two_files(void **state) {
 }
 
 int main(void) {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, create_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(opens_a_folder),
         cmocka_unit_test(opens_gguf),

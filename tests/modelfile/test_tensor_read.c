@@ -12,18 +12,6 @@
 #include "modelfile/model_file.h"
 #include "tests/modelfile/model_fixture.h"
 
-static int create_folder(void **state) {
-    static char folder[SCRATCH_PATH_MAX];
-    scratch_create(folder);
-    *state = folder;
-    return 0;
-}
-
-static int remove_folder(void **state) {
-    scratch_remove(*state);
-    return 0;
-}
-
 static struct model_file *open_good(const char *path) {
     struct model_file *model;
     if (model_file_open(path, &model) != STATUS_OK) fail_msg("%s", status_message());
@@ -336,7 +324,6 @@ static void reads_slices_of_long_rows(void **state) {
 }
 
 int main(void) {
-#define IN_FOLDER(test) cmocka_unit_test_setup_teardown(test, create_folder, remove_folder)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(gguf_equals_the_folder), IN_FOLDER(reads_every_gguf_type),
         IN_FOLDER(reads_interleaved_biases),      IN_FOLDER(reads_experts_from_two_files),

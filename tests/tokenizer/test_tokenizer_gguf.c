@@ -8,94 +8,39 @@
 #include <string.h>
 
 #include "modelfile/gguf.h"
+#include "tests/modelfile/model_fixture.h"
 #include "tests/tokenizer/tokenizer_fixture.h"
 
-/* ---- writing GGUF metadata (little-endian, version 3) ---- */
+enum { GGUF_INT32 = 5, GGUF_FLOAT32 = 6, GGUF_BOOL = 7 };
 
-enum { GGUF_INT32 = 5, GGUF_UINT32 = 4, GGUF_FLOAT32 = 6, GGUF_BOOL = 7, GGUF_STRING = 8, GGUF_ARRAY = 9 };
-
-struct writer {
-    struct bytes metadata;
-    uint64_t n_keys;
-};
-
-static void put(struct bytes *bytes, const void *data, size_t size) {
-    assert_int_equal(bytes_append(bytes, data, size), STATUS_OK);
+static void add_numbers(struct gguf_writer *w, const char *key, uint32_t kind, const void *numbers,
+                        size_t n) {
+    gguf_add_array(w, key, kind, n, numbers, 4 * n);
 }
 
-static void put_u32(struct bytes *bytes, uint32_t value) {
-    put(bytes, &value, sizeof value);
+static void add_bool(struct gguf_writer *w, const char *key, bool value) {
+    gguf_add_number(w, key, GGUF_BOOL, &(char){value}, 1);
 }
 
-static void put_u64(struct bytes *bytes, uint64_t value) {
-    put(bytes, &value, sizeof value);
-}
-
-static void put_text(struct bytes *bytes, const char *text) {
-    put_u64(bytes, strlen(text));
-    put(bytes, text, strlen(text));
-}
-
-static void put_key(struct writer *w, const char *key, uint32_t type) {
-    put_text(&w->metadata, key);
-    put_u32(&w->metadata, type);
-    w->n_keys++;
-}
-
-static void put_texts(struct writer *w, const char *key, const char *const *texts, size_t n) {
-    put_key(w, key, GGUF_ARRAY);
-    put_u32(&w->metadata, GGUF_STRING);
-    put_u64(&w->metadata, n);
-    for (size_t i = 0; i < n; i++)
-        put_text(&w->metadata, texts[i]);
-}
-
-static void put_numbers(struct writer *w, const char *key, uint32_t type, const void *numbers, size_t n) {
-    put_key(w, key, GGUF_ARRAY);
-    put_u32(&w->metadata, type);
-    put_u64(&w->metadata, n);
-    put(&w->metadata, numbers, 4 * n);
-}
-
-static void put_string(struct writer *w, const char *key, const char *text) {
-    put_key(w, key, GGUF_STRING);
-    put_text(&w->metadata, text);
-}
-
-static void put_id(struct writer *w, const char *key, uint32_t id) {
-    put_key(w, key, GGUF_UINT32);
-    put_u32(&w->metadata, id);
-}
-
-static void put_bool(struct writer *w, const char *key, bool value) {
-    put_key(w, key, GGUF_BOOL);
-    put(&w->metadata, &(char){value}, 1);
-}
-
-static enum status open_written(struct writer *w, struct tokenizer **tokenizer_out) {
-    struct bytes file = {0};
+/* The writer is empty again. */
+static enum status open_written(struct gguf_writer *w, struct tokenizer **tokenizer_out) {
+    struct bytes file = gguf_finish(w);
     struct gguf *gguf;
-    put(&file, "GGUF", 4);
-    put_u32(&file, 3);
-    put_u64(&file, 0);
-    put_u64(&file, w->n_keys);
-    put(&file, w->metadata.data ? w->metadata.data : "", w->metadata.size);
     if (gguf_parse(file.data, file.size, file.size, "model.gguf", &gguf) != STATUS_OK)
         fail_msg("%s", status_message());
     const enum status status = tokenizer_open_gguf(gguf, "model.gguf", tokenizer_out);
     gguf_close(gguf);
     bytes_free(&file);
-    bytes_free(&w->metadata);
     return status;
 }
 
-static struct tokenizer *opened(struct writer *w) {
+static struct tokenizer *opened(struct gguf_writer *w) {
     struct tokenizer *tokenizer;
     if (open_written(w, &tokenizer) != STATUS_OK) fail_msg("%s", status_message());
     return tokenizer;
 }
 
-static void refused(struct writer *w, const char *expected) {
+static void refused(struct gguf_writer *w, const char *expected) {
     struct tokenizer *tokenizer = NULL;
     assert_int_equal(open_written(w, &tokenizer), STATUS_BAD_INPUT);
     assert_null(tokenizer);
@@ -112,12 +57,12 @@ static const char *const spm_tokens[N_SPM] = {"<unk>", "<s>", "</s>",   "<0x0A>"
 static const int32_t spm_types[N_SPM] = {2, 3, 3, 6, 1, 1, 1, 1, 1, 4};
 static const float spm_scores[N_SPM] = {0, 0, 0, 0, -5, -6, -7, -1, -2, 0};
 
-static struct writer spm_writer(const float *scores) {
-    struct writer w = {0};
-    put_string(&w, "tokenizer.ggml.model", "llama");
-    put_texts(&w, "tokenizer.ggml.tokens", spm_tokens, N_SPM);
-    put_numbers(&w, "tokenizer.ggml.token_type", GGUF_INT32, spm_types, N_SPM);
-    if (scores) put_numbers(&w, "tokenizer.ggml.scores", GGUF_FLOAT32, scores, N_SPM);
+static struct gguf_writer spm_writer(const float *scores) {
+    struct gguf_writer w = {0};
+    gguf_add_text(&w, "tokenizer.ggml.model", "llama");
+    gguf_add_texts(&w, "tokenizer.ggml.tokens", N_SPM, spm_tokens);
+    add_numbers(&w, "tokenizer.ggml.token_type", GGUF_INT32, spm_types, N_SPM);
+    if (scores) add_numbers(&w, "tokenizer.ggml.scores", GGUF_FLOAT32, scores, N_SPM);
     return w;
 }
 
@@ -135,9 +80,9 @@ static void check_decoded(const struct tokenizer *t, const int32_t *ids, size_t 
 
 static void test_sentencepiece(void **state) {
     (void)state;
-    struct writer w = spm_writer(spm_scores);
-    put_id(&w, "tokenizer.ggml.padding_token_id", UINT32_MAX);
-    put_id(&w, "tokenizer.ggml.eos_token_id", UINT32_MAX); /* no such id: the default stays */
+    struct gguf_writer w = spm_writer(spm_scores);
+    gguf_add_u32(&w, "tokenizer.ggml.padding_token_id", UINT32_MAX);
+    gguf_add_u32(&w, "tokenizer.ggml.eos_token_id", UINT32_MAX); /* no such id: the default stays */
     struct tokenizer *t = opened(&w);
     assert_string_equal(tokenizer_kind(t), "SentencePiece BPE");
     assert_int_equal(tokenizer_bos_id(t), 1);
@@ -155,10 +100,10 @@ static void test_sentencepiece(void **state) {
 
 static void test_space_prefix(void **state) {
     (void)state;
-    struct writer w = spm_writer(spm_scores);
-    put_bool(&w, "tokenizer.ggml.add_space_prefix", false);
-    put_bool(&w, "tokenizer.ggml.add_bos_token", false);
-    put_bool(&w, "tokenizer.ggml.add_eos_token", true);
+    struct gguf_writer w = spm_writer(spm_scores);
+    add_bool(&w, "tokenizer.ggml.add_space_prefix", false);
+    add_bool(&w, "tokenizer.ggml.add_bos_token", false);
+    add_bool(&w, "tokenizer.ggml.add_eos_token", true);
     struct tokenizer *t = opened(&w);
     check(t, "ab", true, (int32_t[]){8, 2}, 2);
     check_decoded(t, (int32_t[]){7, 8}, 2, false, " aab");
@@ -171,7 +116,7 @@ static void test_score_ties(void **state) {
     float scores[N_SPM];
     memcpy(scores, spm_scores, sizeof scores);
     scores[7] = scores[8];
-    struct writer w = spm_writer(scores);
+    struct gguf_writer w = spm_writer(scores);
     struct tokenizer *t = opened(&w);
     check(t, "ab", false, (int32_t[]){7, 6}, 2);
     tokenizer_close(t);
@@ -182,15 +127,15 @@ static void test_bad_sentencepiece(void **state) {
     float scores[N_SPM];
     memcpy(scores, spm_scores, sizeof scores);
     scores[4] = NAN;
-    struct writer w = spm_writer(scores);
+    struct gguf_writer w = spm_writer(scores);
     refused(&w, "tokenizer.ggml.scores[4] is not a finite number");
     w = spm_writer(NULL);
     refused(&w, "tokenizer.ggml.scores is missing");
     w = spm_writer(NULL);
-    put_numbers(&w, "tokenizer.ggml.scores", GGUF_FLOAT32, scores, 3);
+    add_numbers(&w, "tokenizer.ggml.scores", GGUF_FLOAT32, scores, 3);
     refused(&w, "3 scores for 10 tokens");
     w = spm_writer(NULL);
-    put_texts(&w, "tokenizer.ggml.scores", spm_tokens, N_SPM);
+    gguf_add_texts(&w, "tokenizer.ggml.scores", N_SPM, spm_tokens);
     refused(&w, "tokenizer.ggml.scores[0]");
 }
 
@@ -199,22 +144,22 @@ static void test_bad_sentencepiece(void **state) {
 static const char *const bpe_tokens[] = {"a", "b", "ab", "\304\240", "\304\240a", "<|end|>"};
 static const char *const bpe_merges[] = {"a b", "\304\240 a"};
 
-static struct writer bpe_writer(const char *pre) {
+static struct gguf_writer bpe_writer(const char *pre) {
     static const int32_t types[] = {1, 1, 1, 1, 1, 3};
-    struct writer w = {0};
-    put_string(&w, "tokenizer.ggml.model", "gpt2");
-    if (pre) put_string(&w, "tokenizer.ggml.pre", pre);
-    put_texts(&w, "tokenizer.ggml.tokens", bpe_tokens, 6);
-    put_numbers(&w, "tokenizer.ggml.token_type", GGUF_INT32, types, 6);
+    struct gguf_writer w = {0};
+    gguf_add_text(&w, "tokenizer.ggml.model", "gpt2");
+    if (pre) gguf_add_text(&w, "tokenizer.ggml.pre", pre);
+    gguf_add_texts(&w, "tokenizer.ggml.tokens", 6, bpe_tokens);
+    add_numbers(&w, "tokenizer.ggml.token_type", GGUF_INT32, types, 6);
     return w;
 }
 
 static void test_byte_level(void **state) {
     (void)state;
-    struct writer w = bpe_writer("qwen2");
-    put_texts(&w, "tokenizer.ggml.merges", bpe_merges, 2);
-    put_string(&w, "tokenizer.chat_template", "{{ messages }}");
-    put_id(&w, "tokenizer.ggml.eos_token_id", 5);
+    struct gguf_writer w = bpe_writer("qwen2");
+    gguf_add_texts(&w, "tokenizer.ggml.merges", 2, bpe_merges);
+    gguf_add_text(&w, "tokenizer.chat_template", "{{ messages }}");
+    gguf_add_u32(&w, "tokenizer.ggml.eos_token_id", 5);
     struct tokenizer *t = opened(&w);
     assert_string_equal(tokenizer_kind(t), "byte-level BPE");
     assert_string_equal(tokenizer_chat_template(t), "{{ messages }}");
@@ -232,9 +177,9 @@ static void test_every_splitter(void **state) {
                                         "smollm",       "tekken",         "llama4", "deepseek-v3",
                                         "deepseek-llm", "deepseek-coder", "dbrx",   "default"};
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
-        struct writer w = bpe_writer(names[i]);
-        put_texts(&w, "tokenizer.ggml.merges", bpe_merges, 2);
-        put_id(&w, "tokenizer.ggml.bos_token_id", 5);
+        struct gguf_writer w = bpe_writer(names[i]);
+        gguf_add_texts(&w, "tokenizer.ggml.merges", 2, bpe_merges);
+        gguf_add_u32(&w, "tokenizer.ggml.bos_token_id", 5);
         struct tokenizer *t = opened(&w);
         const bool adds_bos = strcmp(names[i], "llama-bpe") == 0 || strcmp(names[i], "tekken") == 0;
         check(t, "ab", true, (int32_t[]){adds_bos ? 5 : 2, 2}, adds_bos ? 2 : 1);
@@ -244,43 +189,38 @@ static void test_every_splitter(void **state) {
 
 static void test_bad_byte_level(void **state) {
     (void)state;
-    struct writer w = bpe_writer("qwen9");
+    struct gguf_writer w = bpe_writer("qwen9");
     refused(&w, "the pre-tokenizer \"qwen9\"");
     w = bpe_writer(NULL);
     refused(&w, "tokenizer.ggml.merges is missing");
     w = bpe_writer(NULL);
-    put_texts(&w, "tokenizer.ggml.merges", (const char *const[]){"ab"}, 1);
+    gguf_add_texts(&w, "tokenizer.ggml.merges", 1, (const char *const[]){"ab"});
     refused(&w, "tokenizer.ggml.merges[0] is not \"a b\"");
     w = bpe_writer(NULL);
-    put_texts(&w, "tokenizer.ggml.merges", (const char *const[]){"b a"}, 1);
+    gguf_add_texts(&w, "tokenizer.ggml.merges", 1, (const char *const[]){"b a"});
     refused(&w, "the result is not in the vocabulary");
     w = bpe_writer("llama-bpe");
-    put_texts(&w, "tokenizer.ggml.merges", bpe_merges, 2);
+    gguf_add_texts(&w, "tokenizer.ggml.merges", 2, bpe_merges);
     refused(&w, "tokenizer.ggml.bos_token_id names no token");
 }
 
 static void test_bad_vocabulary(void **state) {
     (void)state;
-    struct writer w = {0};
+    struct gguf_writer w = {0};
     refused(&w, "tokenizer.ggml.model is missing");
-    put_string(&w, "tokenizer.ggml.model", "t5");
-    w.n_keys = 1;
+    gguf_add_text(&w, "tokenizer.ggml.model", "t5");
     refused(&w, "the tokenizer \"t5\" is not supported");
-    w = (struct writer){0};
-    put_string(&w, "tokenizer.ggml.model", "gpt2");
+    gguf_add_text(&w, "tokenizer.ggml.model", "gpt2");
     refused(&w, "tokenizer.ggml.tokens is missing");
-    w = (struct writer){0};
-    put_string(&w, "tokenizer.ggml.model", "gpt2");
-    put_numbers(&w, "tokenizer.ggml.tokens", GGUF_INT32, spm_types, N_SPM);
+    gguf_add_text(&w, "tokenizer.ggml.model", "gpt2");
+    add_numbers(&w, "tokenizer.ggml.tokens", GGUF_INT32, spm_types, N_SPM);
     refused(&w, "does not hold texts");
-    w = (struct writer){0};
-    put_string(&w, "tokenizer.ggml.model", "gpt2");
-    put_texts(&w, "tokenizer.ggml.tokens", (const char *const[]){"a", "a"}, 2);
+    gguf_add_text(&w, "tokenizer.ggml.model", "gpt2");
+    gguf_add_texts(&w, "tokenizer.ggml.tokens", 2, (const char *const[]){"a", "a"});
     refused(&w, "the tokens 0 and 1 have the same text");
-    w = (struct writer){0};
-    put_string(&w, "tokenizer.ggml.model", "gpt2");
-    put_texts(&w, "tokenizer.ggml.tokens", bpe_tokens, 6);
-    put_numbers(&w, "tokenizer.ggml.token_type", GGUF_INT32, spm_types, 2);
+    gguf_add_text(&w, "tokenizer.ggml.model", "gpt2");
+    gguf_add_texts(&w, "tokenizer.ggml.tokens", 6, bpe_tokens);
+    add_numbers(&w, "tokenizer.ggml.token_type", GGUF_INT32, spm_types, 2);
     refused(&w, "tokenizer.ggml.token_type has no number for token 2");
 }
 
