@@ -1,6 +1,5 @@
 /* caucus plan: who would own what, and does it fit? */
 #include <stdio.h>
-#include <string.h>
 #include <sys/sysinfo.h>
 
 #include "coordinator/commands.h"
@@ -137,14 +136,10 @@ static enum status show(const struct config *config, const struct model_file *mo
 }
 
 /* A cluster can be planned before anything is downloaded: a config.json is enough. */
-static bool is_shape(const char *path) {
-    const size_t length = strlen(path);
-    return length > 5 && strcmp(path + length - 5, ".json") == 0;
-}
-
 enum status command_plan(const struct config *config, int n_ranks, bool leaves_rows) {
     struct model_file *model = NULL;
-    TRY((is_shape(config->model) ? model_file_open_shape : model_file_open)(config->model, &model));
+    TRY((model_file_is_shape(config->model) ? model_file_open_shape : model_file_open)(config->model,
+                                                                                       &model));
     const enum status status = show(config, model, config->ranks ? config->ranks : n_ranks, leaves_rows);
     model_file_close(model);
     return status;

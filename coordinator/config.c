@@ -53,14 +53,25 @@ static enum status check_lists(const struct config *config) {
                 strlen(config->policy), ENGINE_NAME_MAX - 1);
 }
 
+static bool is_standard_output(const char *path) {
+    return path && strcmp(path, "-") == 0;
+}
+
 static enum status check_trace(const struct config *config) {
     const bool recording = !config->draw;
+    if (is_standard_output(config->svg) && is_standard_output(config->html))
+        return FAIL(STATUS_BAD_INPUT, "--svg and --html cannot both be standard output");
+    if (recording && (is_standard_output(config->svg) || is_standard_output(config->html)))
+        return FAIL(STATUS_BAD_INPUT,
+                    "standard output has the answer: name a file to draw to, or draw to - with "
+                    "--draw FILE when it is recorded");
     if (config->prompts.n > 1)
         return FAIL(STATUS_BAD_INPUT, "--prompt: one is wanted; only run and tokenize take several");
-    if (recording && strcmp(config->output, "-") == 0)
+    if (recording && is_standard_output(config->output))
         return FAIL(STATUS_BAD_INPUT,
-                    "name the file to record in with --output FILE, or draw one with --draw FILE");
-    if (!recording && (config->prompts.n > 0 || config->prompt_file || strcmp(config->output, "-") != 0))
+                    "name the file to record in with --output FILE (standard output has the answer), or draw "
+                    "one with --draw FILE");
+    if (!recording && (config->prompts.n > 0 || config->prompt_file || !is_standard_output(config->output)))
         return FAIL(STATUS_BAD_INPUT,
                     "--draw reads a trace that is there: leave out --prompt, --file and --output");
     if (!recording && !config->svg && !config->html)

@@ -126,7 +126,8 @@ enum status line_file_lock(const struct line_format *format, const char *path, i
     if (file < 0) return fail_io(path);
     if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) { /* else: a file system without locks */
         close(file);
-        return FAIL(STATUS_IO, "%s is being written by another %s", path, format->writer);
+        return FAIL(STATUS_IO, "%s is being written by another %s, or by one that is still ending", path,
+                    format->writer);
     }
     *lock_out = file;
     return STATUS_OK;

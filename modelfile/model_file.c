@@ -61,7 +61,16 @@ static void name_model(struct model_file *model) {
     model_text_copy(text.data, text.size, model->spec.name, sizeof model->spec.name);
 }
 
+bool model_file_is_shape(const char *path) {
+    static const char ending[] = ".json";
+    const size_t length = strlen(path), n = sizeof ending - 1;
+    return length > n && strcmp(path + length - n, ending) == 0;
+}
+
 static enum status load(struct model_file *model) {
+    if (model_file_is_shape(model->path) && file_exists(model->path))
+        return FAIL(STATUS_BAD_INPUT, "%s has no weights: name the folder that it is in, or a .gguf file",
+                    model->path);
     const bool is_folder = file_is_directory(model->path);
     TRY(is_folder ? hf_folder_load(model) : gguf_model_load(model));
     TRY(sort_entries(model));

@@ -10,6 +10,7 @@
  * Ranks:   local; each rank opens the files itself and reads only what it owns. */
 #pragma once
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -62,6 +63,9 @@ struct model_file;
 
 /* `path`: a folder or a .gguf file. Everything wrong with it is one sentence naming file and field. */
 NODISCARD enum status model_file_open(const char *path, struct model_file **model_out);
+
+/* Does the name say that there is a configuration alone? */
+bool model_file_is_shape(const char *path);
 
 /* A model that one does not have: `path` is a config.json, or the folder that it is in. All its tensors are
  * bf16, and none can be read. */

@@ -88,7 +88,7 @@ mkfifo "$scratch/pipe"
 refuses "$scratch/pipe is not a regular file" "${run[@]}" --journal "$scratch/pipe"
 exec 9>>"$journal"
 flock 9
-refuses "$journal is being written by another caucus run" "${run[@]}" --journal "$journal"
+refuses "$journal is being written by another caucus run, or by one that is still ending" "${run[@]}" --journal "$journal"
 exec 9>&-
 
 # Damage: a line, an order, and a token that this model does not draw there.

@@ -24,6 +24,8 @@ refuses "unknown policy 'h3o': choose one of full, lessismore, delta, h2o, rkv, 
 "$program" plan -m models/lemma/config.json -n 6 | tail -n +2 >"$scratch/shape"
 cmp "$scratch/model" "$scratch/shape" || fail "a config.json plans otherwise than its model"
 refuses "cannot open nowhere.json: No such file or directory" plan -m nowhere.json
+refuses "models/lemma/config.json has no weights: name the folder that it is in, or a .gguf file" \
+    inspect -m models/lemma/config.json
 refuses "models/lemma/tokenizer.json: model_type is missing" plan -m models/lemma/tokenizer.json
 
 # 640 bytes a token on 4 heads: 64 sequences of 2^30 tokens are 40 TiB. The table is shown all the same.

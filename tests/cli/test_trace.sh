@@ -70,7 +70,10 @@ grep -qE "^caucus: $scratch/torn.trace ends within a record: its last [0-9]+ byt
     fail "torn: $(cat "$scratch/err")"
 grep -q "58 decode steps" "$scratch/torn.svg" || fail "a torn trace has not one step less"
 
-refuses_together "name the file to record in with --output FILE, or draw one with --draw FILE" trace -m $model -p x
+refuses_together "name the file to record in with --output FILE (standard output has the answer), or draw one with --draw FILE" trace -m $model -p x
+refuses "standard output has the answer: name a file to draw to, or draw to - with --draw FILE when it is recorded" \
+    trace -m $model -p x --output "$scratch/no.trace" --svg -
+refuses "--svg and --html cannot both be standard output" trace --draw "$scratch/drawn.trace" --svg - --html -
 refuses "--draw: name what to draw to with --svg FILE or --html FILE" trace --draw x
 refuses "--draw reads a trace that is there: leave out --prompt, --file and --output" trace --draw x --svg y -p z
 refuses "--prompt: one is wanted; only run and tokenize take several" trace -m $model -p x -p y --output z
