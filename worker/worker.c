@@ -237,7 +237,9 @@ static enum status create_cache_and_policy(struct worker *worker) {
     policy.n_threads = omp_get_max_threads();
     policy.kernels = worker->kernels;
     policy.cache = worker->cache;
-    policy.keys_are_fed = shape.other_stripes != 0;
+    /* Alike for all of a group, as what is fed is sent by one and taken by all: not whether this member has
+     * all stripes, which uneven shares may give it. */
+    policy.keys_are_fed = head_group_size(worker->group) > 1 && !head_group_leaves_rows(worker->group);
     const struct probe_config probe = {
         .kind = config->probe,
         .every = config->probe_every,

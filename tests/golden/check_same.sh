@@ -87,12 +87,12 @@ compare_answers() { # compare_answers MODEL OPTION…
     done
 }
 
-# However unevenly the ranks share.
+# However unevenly the ranks share; with 100,1,… one of two has all rows of its head.
 compare_shares() { # compare_shares MODEL OPTION…
     local model=$1 shares ranks
     shift
     run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" | answer >"$scratch/reference"
-    for shares in 1,3 5,1,2 auto 1,1,6,1,2,3; do
+    for shares in 1,3 5,1,2 auto 1,1,6,1,2,3 100,1,100,1,100,1,100,1; do
         ranks=$(tr -cd , <<<"$shares" | wc -c)
         ranks=$((ranks == 0 ? 2 : ranks + 1))
         run_caucus "$ranks" 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" --shares "$shares" |
@@ -182,6 +182,7 @@ stories)
     compare_answers "$data/../../models/lemma" "${sparse[@]}"
     compare_answers "$data/models/stories260K" --temperature 0.8 --top-p 0.9 --seed 7
     compare_shares "$data/../../models/lemma" "${sparse[@]}"
+    compare_shares "$data/../../models/lemma" --policy quest --budget 48 --correct-every 5
     ;;
 types) # every type of weights and pages
     for type in f32 f16 bf16 q8_0 q4_0; do
