@@ -24,7 +24,8 @@
 static const double beats_per_timeout = 40, shortest_period = 0.02, longest_period = 0.2;
 
 /* Between SIGTERM and SIGKILL mpirun leaves a second at most. All ranks beat fast then, and the one that is
- * silent is the one for which the others are ended. */
+ * silent is the one for which the others are ended. In jobs so large that ranks take turns nobody is named:
+ * who was not sent the signal beats as slowly as before, and is not to be accused of it. */
 static const double silence_after_term = 0.45, patience_after_term = 0.7;
 
 /* For the rank whose turn it is to speak; then the next one does. */
@@ -52,7 +53,8 @@ static bool is_read(int file) {
     return poll(&polled, 1, reader_ms) == 1 && polled.revents & POLLOUT;
 }
 
-/* No MPI call is allowed here, no lock that the main thread may hold, and no wait. mpirun ends what is left
+/* No MPI call is allowed here, no lock that the main thread may hold, and no wait but a short one
+ * for a reader. mpirun ends what is left
  * of the job when a rank leaves without MPI_Finalize and with a status that is not 0. */
 static _Noreturn void leave(struct watchdog *watchdog) {
     take_leave(watchdog);
@@ -85,9 +87,18 @@ static bool somebody_is_ending(const struct watchdog *watchdog) {
     return false;
 }
 
+/* Seconds until a rank that has not heard of SIGTERM has beaten to everybody. */
+static double round_seconds(const struct watchdog *watchdog) {
+    const int size = watchdog->peers.comm->size;
+    const int turn = watchdog_turn(size, watchdog->timeout / watchdog->period);
+    return (size + turn - 1) / turn * watchdog->period;
+}
+
 static double patience(const struct watchdog *watchdog) {
-    return watchdog->term_at > 0 && silence_after_term < watchdog->timeout ? silence_after_term
-                                                                           : watchdog->timeout;
+    if (watchdog->term_at == 0) return watchdog->timeout;
+    const double twice = 2 * round_seconds(watchdog);
+    const double silence = twice > silence_after_term ? twice : silence_after_term;
+    return silence < watchdog->timeout ? silence : watchdog->timeout;
 }
 
 static void act(struct watchdog *watchdog, struct verdict verdict, double now) {

@@ -52,7 +52,7 @@ struct verdict watchdog_judge(const struct watched *ranks, int n_ranks, double t
 }
 
 int watchdog_turn(int n_ranks, double rounds) {
-    enum { HEARD_IN_TIME = 8, SMALL_JOB = 16 };
+    enum { HEARD_IN_TIME = 8, SMALL_JOB = 128 };
     const int turn = (int)(n_ranks * HEARD_IN_TIME / rounds) + 1;
     const int most = turn > SMALL_JOB ? turn : SMALL_JOB;
     return most < n_ranks ? most : n_ranks;
