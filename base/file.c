@@ -79,6 +79,15 @@ enum status file_check_writable(const char *path) {
     return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(error));
 }
 
+void file_sync_folder(const char *path) {
+    char folder[FILE_PATH_MAX];
+    if (parent_folder(path, folder) != STATUS_OK) return;
+    const int descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (descriptor < 0) return;
+    (void)fsync(descriptor);
+    close(descriptor);
+}
+
 bool file_exists(const char *path) {
     return access(path, F_OK) == 0;
 }

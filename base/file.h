@@ -25,6 +25,10 @@ NODISCARD enum status file_write(const char *path, const struct bytes *content);
 NODISCARD enum status file_check_readable(const char *path);
 NODISCARD enum status file_check_writable(const char *path);
 
+/* Forces a new file's name to the disk, where the file system can: a file whose content is there may else be
+ * without one after a loss of power. */
+void file_sync_folder(const char *path);
+
 bool file_exists(const char *path);
 bool file_is_directory(const char *path);
 

@@ -1,5 +1,6 @@
 #include "coordinator/journal.h"
 
+#include <search.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -21,16 +22,36 @@ struct journal {
     struct line_writer *writer;
     struct journal_entry *entries; /* [n] */
     size_t n;
+    void *by_answer;              /* tsearch(3)'s tree of struct place */
     struct bytes lines;           /* scratch */
     double next_write, next_sync; /* when it is time to, in seconds */
 };
 
+/* Where an answer's entry is. */
+struct place {
+    uint64_t answer;
+    size_t index;
+};
+
 /* ---- reading ---- */
 
+static int compare_answers(const void *left, const void *right) {
+    const uint64_t a = ((const struct place *)left)->answer, b = ((const struct place *)right)->answer;
+    return (a > b) - (a < b);
+}
+
 static struct journal_entry *find(const struct journal *journal, uint64_t answer) {
-    for (size_t i = journal->n; i-- > 0;) /* those under way are the newest */
-        if (journal->entries[i].answer == answer) return &journal->entries[i];
-    return NULL;
+    const struct place wanted = {.answer = answer};
+    struct place *const *found = tfind(&wanted, &journal->by_answer, compare_answers);
+    return found ? &journal->entries[(*found)->index] : NULL;
+}
+
+static enum status index_entry(struct journal *journal, uint64_t answer, size_t index) {
+    struct place *place = malloc(sizeof *place);
+    if (place) *place = (struct place){answer, index};
+    if (place && tsearch(place, &journal->by_answer, compare_answers)) return STATUS_OK;
+    free(place);
+    return FAIL(STATUS_NO_MEMORY, "out of memory for %zu answers", index + 1);
 }
 
 static enum status add(struct journal *journal, uint64_t answer, struct journal_entry **entry_out) {
@@ -40,6 +61,7 @@ static enum status add(struct journal *journal, uint64_t answer, struct journal_
         if (!entries) return FAIL(STATUS_NO_MEMORY, "out of memory for %zu answers", n + 1);
         journal->entries = entries;
     }
+    TRY(index_entry(journal, answer, n));
     journal->entries[n] = (struct journal_entry){.answer = answer};
     *entry_out = &journal->entries[journal->n++];
     return STATUS_OK;
@@ -92,6 +114,7 @@ static void free_entries(struct journal *journal) {
     for (size_t i = 0; i < journal->n; i++)
         token_list_free(&journal->entries[i].ids);
     free(journal->entries);
+    tdestroy(journal->by_answer, free);
 }
 
 enum status journal_check(const struct line_format *format, const char *path, json_t *settings) {

@@ -8,6 +8,7 @@
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/file.h"
@@ -121,10 +122,22 @@ static enum status fail_io(const char *path) {
     return FAIL(STATUS_IO, "cannot write %s: %s", path, strerror(errno));
 }
 
+/* A program that was killed may take a moment to end on all its hosts. */
+static bool take_lock(int file) {
+    enum { TRIES = 30 };
+    const struct timespec pause = {.tv_nsec = 100000000};
+    for (int i = 0; i < TRIES; i++) {
+        if (flock(file, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+            return true; /* or there are no locks */
+        nanosleep(&pause, NULL);
+    }
+    return false;
+}
+
 enum status line_file_lock(const struct line_format *format, const char *path, int *lock_out) {
     const int file = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0666);
     if (file < 0) return fail_io(path);
-    if (flock(file, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) { /* else: a file system without locks */
+    if (!take_lock(file)) {
         close(file);
         return FAIL(STATUS_IO, "%s is being written by another %s, or by one that is still ending", path,
                     format->writer);
@@ -203,7 +216,10 @@ static enum status open_writer(struct line_writer *writer, const char *path, con
     if (writer->file < 0) return fail_io(path);
     off_t size = 0;
     TRY(cut_torn_end(writer, &size));
-    return size > 0 ? STATUS_OK : write_header(writer, header);
+    if (size > 0) return STATUS_OK;
+    TRY(write_header(writer, header));
+    file_sync_folder(path);
+    return line_writer_sync(writer);
 }
 
 enum status line_writer_open(const struct line_format *format, const char *path, const json_t *header,

@@ -41,8 +41,8 @@ NODISCARD enum status line_file_read(const struct line_format *format, const cha
 NODISCARD enum status line_file_check(const struct line_format *format, const char *path,
                                       const json_t *header, json_t *settings);
 
-/* Against a second program that writes, until *lock_out is closed with close(2). A file that does not exist
- * is made, empty. */
+/* Against a second program that writes, until *lock_out is closed with close(2). Waits up to three seconds
+ * for one that is ending. A file that does not exist is made, empty. */
 NODISCARD enum status line_file_lock(const struct line_format *format, const char *path, int *lock_out);
 
 /* One line as an object. */
