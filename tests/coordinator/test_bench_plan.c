@@ -137,7 +137,6 @@ static void test_refused(void **state) {
     expect_refused("-n 1-1073741825",
                    "--n-gen: 1-1073741825 is out of range; it must be from 0 to 1073741824");
     expect_refused("-r 0", "--repetitions: 0 is out of range; it must be from 1 to 10000");
-    expect_refused("--budget 4,64", "--budget 4 is below --sinks 4 + 2: no room is left to choose");
     expect_refused("--policy full,", "--policy: 'full,' is no list of policies");
     expect_refused("--policy full,0123456789012345678901234567890123456789",
                    "--policy: 'full,0123456789012345678901234567890123456789' is no list of policies");

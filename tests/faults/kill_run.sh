@@ -39,7 +39,7 @@ killed() {
     local ranks=$1 n=0 family supervisor status=0 journal=$scratch/journal$1
     shift
     "$program" "${run[@]}" "$@" >"$scratch/text"
-    "$program" supervise --backoff 0.01 mpirun -q -n "$ranks" "$program" "${run[@]}" "$@" --timeout 5 --journal "$journal" \
+    "$program" supervise --backoff 0.01 --max-restarts "$kills" mpirun -q -n "$ranks" "$program" "${run[@]}" "$@" --timeout 5 --journal "$journal" \
         >"$scratch/out" 2>"$scratch/err" &
     supervisor=$!
     while [ $n -lt "$kills" ] && grows "$journal" $supervisor; do
@@ -66,7 +66,10 @@ eval=(eval -m models/lemma -t 1 --problems "$scratch/problem" -n "$tokens" --ign
 "$program" "${eval[@]}" --results "$scratch/results" >/dev/null 2>&1 &
 job=$!
 journal=$scratch/results.journal
-grows "$journal" $job && grows "$journal" $job # the header, and tokens
+until grep -q ids "$journal" 2>/dev/null; do
+    kill -0 $job || break
+    sleep 0.01
+done
 kill -9 $job
 wait $job 2>/dev/null || true
 [ "$(wc -l <"$scratch/results")" = 1 ] || fail "the sample was done before it was killed: give it more tokens"
