@@ -88,11 +88,11 @@ compare_answers() { # compare_answers MODEL OPTION…
 }
 
 # However unevenly the ranks share; with 100,1,… one of two has all rows of its head.
-compare_shares() { # compare_shares MODEL OPTION…
-    local model=$1 shares ranks
-    shift
+compare_shares() { # compare_shares "SHARES…" MODEL OPTION…
+    local all=$1 model=$2 shares ranks
+    shift 2
     run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" | answer >"$scratch/reference"
-    for shares in 1,3 5,1,2 auto 1,1,6,1,2,3 100,1,100,1,100,1,100,1; do
+    for shares in $all; do
         ranks=$(tr -cd , <<<"$shares" | wc -c)
         ranks=$((ranks == 0 ? 2 : ranks + 1))
         run_caucus "$ranks" 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" --shares "$shares" |
@@ -181,8 +181,8 @@ stories)
     # Large enough that a decode step's rows and heads are really split over the threads.
     compare_answers "$data/../../models/lemma" "${sparse[@]}"
     compare_answers "$data/models/stories260K" --temperature 0.8 --top-p 0.9 --seed 7
-    compare_shares "$data/../../models/lemma" "${sparse[@]}"
-    compare_shares "$data/../../models/lemma" --policy quest --budget 48 --correct-every 5
+    compare_shares "1,3 5,1,2 auto 1,1,6,1,2,3" "$data/../../models/lemma" "${sparse[@]}"
+    compare_shares 100,1,100,1,100,1,100,1 "$data/models/stories260K" --policy quest --budget 48 --correct-every 5
     ;;
 types) # every type of weights and pages
     for type in f32 f16 bf16 q8_0 q4_0; do
