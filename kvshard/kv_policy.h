@@ -67,7 +67,7 @@ struct kv_policy_config {
     int32_t n_threads;             /* that may choose, rank or rescore at the same time */
     const struct kernels *kernels; /* the caller's; outlive the policy */
     struct kv_cache *cache;        /* likewise, of the same shape; NULL where nothing is admitted or read */
-    bool keys_are_fed; /* other ranks have rows of the KV head, the only one: not for whole heads */
+    bool keys_are_fed; /* ranks share the rows of the KV head, the only one; alike on all of them */
 };
 
 /* What a layer does with a sequence's decode token: a set of these. */

@@ -4,6 +4,7 @@
 # nobody disturbed. 6 kills take half a minute on two cores; `kill_eval.sh build/caucus 50 25 4 300` takes some minutes.
 set -euo pipefail
 . "$(dirname "$0")/../cli/harness.sh"
+. "$(dirname "$0")/processes.sh"
 kills=${2:-6} problems=${3:-6} samples=${4:-2} tokens=${5:-500}
 RANDOM=${SEED:-1}
 
@@ -18,16 +19,6 @@ ulimit -c 0
 "$program" supervise --max-restarts 1000 --backoff 0.01 -- mpirun -q -n 2 "$program" "${options[@]}" --timeout 5 \
     --results "$scratch/killed" >/dev/null 2>"$scratch/err" &
 supervisor=$!
-
-# The processes below a process.
-below() {
-    local child children=()
-    { read -ra children <"/proc/$1/task/$1/children"; } 2>/dev/null || true
-    for child in "${children[@]}"; do
-        echo "$child"
-        below "$child" 2>/dev/null
-    done
-}
 
 n=0
 while [ $n -lt "$kills" ] && kill -0 $supervisor 2>/dev/null; do

@@ -4,21 +4,12 @@
 # an eval that is killed in the midst of its only sample: the sample must be gone on with, and come out the same.
 set -euo pipefail
 . "$(dirname "$0")/../cli/harness.sh"
+. "$(dirname "$0")/processes.sh"
 kills=${2:-2} tokens=${3:-400}
 RANDOM=${SEED:-1}
 export OMP_NUM_THREADS=1
 ulimit -c 0
 run=(run -m models/lemma -t 1 -p "a=3;b=a+4;c=b*2;c?" -n "$tokens" --ignore-eos --temperature 0.8)
-
-# The processes below a process.
-below() {
-    local child children=()
-    { read -ra children <"/proc/$1/task/$1/children"; } 2>/dev/null || true
-    for child in "${children[@]}"; do
-        echo "$child"
-        below "$child" 2>/dev/null
-    done
-}
 
 lines() {
     [ ! -e "$1" ] || wc -l <"$1"
