@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/terminal.h"
 #include "coordinator/answer_printer.h"
 #include "coordinator/commands.h"
@@ -149,20 +150,27 @@ static enum status run_prompts(struct run_session *session) {
     return status;
 }
 
-enum status command_run(const struct config *config, const struct engine *engine) {
+static bool is_chat(const struct config *config) {
     const bool given = config->prompts.n > 0 || config->prompt_file;
-    const bool chat = config->interactive || (!given && terminal_is_terminal(0));
-    if (chat && config->json)
-        return FAIL(STATUS_BAD_INPUT, "--json has no place in a chat; give the prompt with -p or -f");
-    if (chat && config->fill_kv > 0)
-        return FAIL(STATUS_BAD_INPUT, "--fill-kv has no place in a chat; give the prompt with -p or -f");
-    if (chat && config->probe != PROBE_NONE)
-        return FAIL(STATUS_BAD_INPUT, "--probe has no place in a chat; give the prompt with -p or -f");
-    if (chat && config->journal)
-        return FAIL(STATUS_BAD_INPUT, "--journal has no place in a chat; give the prompt with -p or -f");
+    return config->interactive || (!given && terminal_is_terminal(0));
+}
+
+enum status command_run_check(const struct config *config) {
+    const char *misplaced = NULL;
+    if (config->json) misplaced = "--json";
+    if (config->fill_kv > 0) misplaced = "--fill-kv";
+    if (config->probe != PROBE_NONE) misplaced = "--probe";
+    if (config->journal) misplaced = "--journal";
+    if (misplaced && is_chat(config))
+        return FAIL(STATUS_BAD_INPUT, "%s has no place in a chat; give the prompt with -p or -f", misplaced);
+    TRY(run_journal_check(config));
+    return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
+}
+
+enum status command_run(const struct config *config, const struct engine *engine) {
     struct run_session session;
     TRY(run_session_open(config, engine, &session));
-    const enum status status = chat ? run_session_chat(&session) : run_prompts(&session);
+    const enum status status = is_chat(config) ? run_session_chat(&session) : run_prompts(&session);
     run_session_close(&session);
     return status;
 }

@@ -3,7 +3,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "base/file.h"
 #include "base/numbers.h"
 #include "coordinator/bench_plan.h"
 #include "coordinator/eval_plan.h"
@@ -23,8 +22,7 @@ enum status command_check(const struct config *config) {
     if (config->command == COMMAND_EVAL) return command_eval_check(config);
     if (config->command == COMMAND_TRACE) return command_trace_check(config);
     if (config->command == COMMAND_CALIBRATE) return command_calibrate_check(config);
-    if (config->command == COMMAND_RUN) TRY(run_journal_check(config));
-    return config->prompt_file ? file_check_readable(config->prompt_file) : STATUS_OK;
+    return config->command == COMMAND_RUN ? command_run_check(config) : STATUS_OK;
 }
 
 enum status command_lock(const struct config *config, int *lock_out) {

@@ -35,6 +35,7 @@ NODISCARD enum status command_needs_engine(const struct config *config, int32_t 
 /* What the command has to say when the last engine is gone. */
 NODISCARD enum status command_finish(const struct config *config);
 
+NODISCARD enum status command_run_check(const struct config *config);
 NODISCARD enum status command_run(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score(const struct config *config, const struct engine *engine);
 NODISCARD enum status command_score_check(const struct config *config);

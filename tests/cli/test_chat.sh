@@ -71,8 +71,11 @@ refuses "--interactive asks for the prompts: leave out --prompt and --file" run 
 refuses "--interactive and --json cannot be given together" run -m $model -i --json
 refuses "--interactive and --fill-kv cannot be given together" run -m $model -i --fill-kv 9
 refuses "--system needs a chat format, but this prompt is raw text" run -m $model -i --raw --system x
-at_terminal -- "$program" run -m $model --json
-seen "--json has no place in a chat; give the prompt with -p or -f" "[exit status 2]"
+for option in --json "--journal $scratch/journal"; do # before the model is looked for
+    # shellcheck disable=SC2086 # words of a command
+    at_terminal -- "$program" run -m "$scratch/none" $option
+    seen "${option%% *} has no place in a chat; give the prompt with -p or -f" "[exit status 2]"
+done
 
 for launch in "" "mpirun -q -n 2"; do
     rank=\$CHILD
