@@ -191,12 +191,12 @@ enum status eval_run(const struct config *config, int32_t index, const struct en
                      const struct eval_input *input) {
     struct eval_job job = {.config = config, .input = input, .journal = {.lock = -1}};
     const enum status status = run_job(&job, index, engine);
+    eval_journal_close(&job.journal); /* first: samples that are left are made to go on */
     for (int32_t i = 0; i < job.n_samples; i++)
         eval_sample_destroy(job.samples[i]);
     free(job.samples);
     free(job.todo);
     eval_writer_close(job.writer);
-    eval_journal_close(&job.journal);
     run_prompts_free(&job.prompts);
     run_session_close(&job.session);
     return status;

@@ -1,6 +1,7 @@
 #include "coordinator/journal.h"
 
 #include <search.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 
@@ -124,28 +125,6 @@ enum status journal_check(const struct line_format *format, const char *path, js
     return status;
 }
 
-enum status journal_open(const struct line_format *format, const char *path, json_t *header,
-                         struct journal **journal_out) {
-    struct journal *journal = calloc(1, sizeof *journal);
-    if (!journal) return FAIL(STATUS_NO_MEMORY, "out of memory for %s", path);
-    enum status status = read_file(format, path, json_object_get(header, "settings"), journal);
-    if (status == STATUS_OK) status = line_writer_open(format, path, header, &journal->writer);
-    if (status != STATUS_OK) {
-        journal_close(journal);
-        return status;
-    }
-    *journal_out = journal;
-    return STATUS_OK;
-}
-
-void journal_close(struct journal *journal) {
-    if (!journal) return;
-    line_writer_close(journal->writer);
-    free_entries(journal);
-    bytes_free(&journal->lines);
-    free(journal);
-}
-
 /* ---- answers ---- */
 
 enum status journal_answer(struct journal *journal, uint64_t answer, size_t *index_out) {
@@ -208,4 +187,37 @@ enum status journal_note(struct journal *journal, size_t index, struct journal_t
 enum status journal_flush(struct journal *journal) {
     TRY(write_new(journal));
     return sync_written(journal);
+}
+
+/* ---- opening and closing ---- */
+
+enum status journal_open(const struct line_format *format, const char *path, json_t *header,
+                         struct journal **journal_out) {
+    struct journal *journal = calloc(1, sizeof *journal);
+    if (!journal) return FAIL(STATUS_NO_MEMORY, "out of memory for %s", path);
+    enum status status = read_file(format, path, json_object_get(header, "settings"), journal);
+    if (status == STATUS_OK) status = line_writer_open(format, path, header, &journal->writer);
+    if (status != STATUS_OK) {
+        journal_close(journal);
+        return status;
+    }
+    *journal_out = journal;
+    return STATUS_OK;
+}
+
+/* A program that ends with a fault may have noted tokens since the last write. Where a write was the fault,
+ * they count as written: nothing is put behind a torn line. */
+static void write_last(struct journal *journal) {
+    char fault[1024];
+    snprintf(fault, sizeof fault, "%s", status_message());
+    if (write_new(journal) != STATUS_OK) status_record("%s", fault);
+}
+
+void journal_close(struct journal *journal) {
+    if (!journal) return;
+    if (journal->writer) write_last(journal);
+    line_writer_close(journal->writer);
+    free_entries(journal);
+    bytes_free(&journal->lines);
+    free(journal);
 }

@@ -30,7 +30,10 @@ struct journal;
  * header (borrowed) has the settings. */
 NODISCARD enum status journal_open(const struct line_format *format, const char *path, json_t *header,
                                    struct journal **journal_out);
-void journal_close(struct journal *journal); /* NULL is allowed; what was not forced is lost */
+
+/* Writes what was noted, but does not force it to the disk. Leaves status_message() alone: it is closed when
+ * something else has failed, too. NULL is allowed. */
+void journal_close(struct journal *journal);
 
 /* Finds the answer of this fingerprint, or makes it, without tokens. *index_out stays valid. */
 NODISCARD enum status journal_answer(struct journal *journal, uint64_t answer, size_t *index_out);

@@ -107,6 +107,14 @@ for policy in full emulate; do
         "$scratch/err" || fail "$(cat "$scratch/err")"
 done
 
+# A fault other than death: the journal has all that was printed, not only what it was time to write.
+rm -f "$scratch/whole"
+"$program" "${run[@]}" --journal "$scratch/whole" 2>"$scratch/err" | head -c 50 >"$scratch/out" &&
+    fail "nobody reads, and that is no fault"
+[ "$(cat "$scratch/err")" = "caucus: cannot write the answer: Broken pipe" ] || fail "$(cat "$scratch/err")"
+ids=$(sed -n 's/.*"ids":\[\(.*\)]}$/\1/p' "$scratch/whole" | tr ',\n' '  ')
+"$program" tokenize -m models/lemma --decode -p "$ids" | head -c 50 | cmp - "$scratch/out" || fail "kept: $ids"
+
 # What does not go together.
 refuses "--logprobs and --journal cannot be given together: it keeps tokens, not probabilities" \
     "${run[@]}" --json --logprobs 1 --journal "$journal"

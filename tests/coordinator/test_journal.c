@@ -1,12 +1,14 @@
 /* A journal on disk: tokens come back, what was torn is cut off, what is not ours is left alone. */
 #include <fcntl.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,22 +51,25 @@ static int tear_down(void **state) {
     return 0;
 }
 
+static struct journal *open_at(const struct fixture *fixture, uint64_t answer, size_t *index_out) {
+    struct journal *journal;
+    assert_int_equal(journal_open(&format, fixture->path, fixture->header, &journal), STATUS_OK);
+    assert_int_equal(journal_answer(journal, answer, index_out), STATUS_OK);
+    return journal;
+}
+
 /* All that the answer has by now, or a little more. */
 static void note(const struct fixture *fixture, uint64_t answer, int32_t n, double seconds) {
-    struct journal *journal;
     size_t index;
-    assert_int_equal(journal_open(&format, fixture->path, fixture->header, &journal), STATUS_OK);
-    assert_int_equal(journal_answer(journal, answer, &index), STATUS_OK);
+    struct journal *journal = open_at(fixture, answer, &index);
     assert_int_equal(journal_note(journal, index, (struct journal_tokens){ids, n, seconds}), STATUS_OK);
     assert_int_equal(journal_flush(journal), STATUS_OK);
     journal_close(journal);
 }
 
 static int32_t count(const struct fixture *fixture, uint64_t answer) {
-    struct journal *journal;
     size_t index;
-    assert_int_equal(journal_open(&format, fixture->path, fixture->header, &journal), STATUS_OK);
-    assert_int_equal(journal_answer(journal, answer, &index), STATUS_OK);
+    struct journal *journal = open_at(fixture, answer, &index);
     const struct journal_tokens tokens = journal_tokens(journal, index);
     if (tokens.n > 0) assert_memory_equal(tokens.ids, ids, (size_t)tokens.n * sizeof *ids);
     if (tokens.n > 0) assert_true(tokens.seconds == 0.25 * tokens.n);
@@ -112,6 +117,43 @@ static void torn_ends_are_cut_off(void **state) {
     }
     assert_int_equal(most, 4);
     bytes_free(&content);
+}
+
+static void closing_writes_what_was_noted(void **state) {
+    const struct fixture *fixture = *state;
+    size_t index;
+    struct journal *journal = open_at(fixture, 1, &index);
+    assert_int_equal(journal_note(journal, index, (struct journal_tokens){ids, 2, 0.5}), STATUS_OK);
+    assert_int_equal(journal_note(journal, index, (struct journal_tokens){ids, 6, 1.5}), STATUS_OK);
+    assert_int_equal(count(fixture, 1), 2); /* for the others it is not time yet */
+    journal_close(journal);
+    assert_int_equal(count(fixture, 1), 6);
+}
+
+/* What the process may write to a file, as on a disk with no more room. */
+static void set_room(off_t size) {
+    struct rlimit limit;
+    assert_int_equal(getrlimit(RLIMIT_FSIZE, &limit), 0);
+    limit.rlim_cur = size < 0 ? limit.rlim_max : (rlim_t)size;
+    assert_int_equal(setrlimit(RLIMIT_FSIZE, &limit), 0);
+}
+
+/* What went wrong before is still to be said. */
+static void closing_adds_nothing_to_a_torn_line(void **state) {
+    const struct fixture *fixture = *state;
+    size_t index;
+    struct stat info;
+    note(fixture, 1, 2, 0.5);
+    struct journal *journal = open_at(fixture, 1, &index);
+    assert_int_equal(stat(fixture->path, &info), 0);
+    signal(SIGXFSZ, SIG_IGN);
+    set_room(info.st_size + 10);
+    assert_int_equal(journal_note(journal, index, (struct journal_tokens){ids, 4, 1}), STATUS_IO);
+    set_room(-1);
+    status_record("something else went wrong");
+    journal_close(journal);
+    assert_string_equal(status_message(), "something else went wrong");
+    assert_int_equal(count(fixture, 1), 2);
 }
 
 /* Neither read nor written. */
@@ -183,6 +225,8 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(tokens_come_back, set_up, tear_down),
         cmocka_unit_test_setup_teardown(torn_ends_are_cut_off, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(closing_writes_what_was_noted, set_up, tear_down),
+        cmocka_unit_test_setup_teardown(closing_adds_nothing_to_a_torn_line, set_up, tear_down),
         cmocka_unit_test_setup_teardown(other_files_are_left_alone, set_up, tear_down),
         cmocka_unit_test_setup_teardown(damaged_lines_are_refused, set_up, tear_down),
         cmocka_unit_test(what_is_no_file_is_refused),
