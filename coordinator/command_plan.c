@@ -21,7 +21,8 @@ static int64_t host_memory_bytes(void) {
     return sysinfo(&info) == 0 ? (int64_t)info.totalram * (int64_t)info.mem_unit : INT64_MAX;
 }
 
-/* With a full context: that is what a sequence may grow to. */
+/* With a full context: that is what a sequence may grow to, under a policy that evicts, too: prefill is dense
+ * and evicts nothing, so there it takes a prompt of that length. */
 static struct host_need host_need(const struct config *config, const struct model_spec *spec,
                                   const struct memory_plan *plan) {
     struct host_need need = {.n_ranks = config->ranks_per_host, .host_bytes = host_memory_bytes()};
@@ -78,7 +79,7 @@ static void print_table(const struct config *config, const struct model_spec *sp
         print_share(name, &plan->ranks[rank]);
     }
     print_share("total", &plan->total);
-    printf("\n%d rank%s with %lld cached tokens: %.2f MiB of this host's %.0f\n", need->n_ranks,
+    printf("\n%d rank%s with up to %lld cached tokens: %.2f MiB of this host's %.0f\n", need->n_ranks,
            need->n_ranks == 1 ? "" : "s", (long long)need->kv_tokens, mebibytes(need->bytes),
            mebibytes(need->host_bytes));
     fflush(stdout); /* before a refusal on standard error */
@@ -114,7 +115,7 @@ static enum status check_fit(const struct host_need *need) {
     if (need->bytes <= need->host_bytes) return STATUS_OK;
     return FAIL(
         STATUS_NO_MEMORY,
-        "%d rank%s with %lld cached tokens need %.1f GiB and this host has %.1f GiB: spread them over "
+        "%d rank%s with up to %lld cached tokens need %.1f GiB and this host has %.1f GiB: spread them over "
         "more hosts (--per-host) or choose a smaller --context, --parallel or --kv-type",
         need->n_ranks, need->n_ranks == 1 ? "" : "s", (long long)need->kv_tokens,
         mebibytes(need->bytes) / 1024, mebibytes(need->host_bytes) / 1024);
