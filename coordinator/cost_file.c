@@ -63,6 +63,18 @@ static enum status read_conditions(const char *path, json_t *json, struct phase_
     return find_dtype(path, kv, &conditions->kv_dtype);
 }
 
+/* A phase whose units take no time was measured where something else took it all: a prediction would leave
+ * the work out. */
+static enum status check_cost(const char *path, const char *phase, const struct phase_cost *cost) {
+    if (!(cost->call_seconds >= 0 && cost->call_seconds < 1 && cost->unit_seconds >= 0 &&
+          cost->unit_seconds < 1))
+        return FAIL(STATUS_BAD_INPUT, "%s: phase %s: times are from 0 to 1 second", path, phase);
+    if (cost->unit_seconds > 0) return STATUS_OK;
+    return FAIL(STATUS_BAD_INPUT,
+                "%s: phase %s: more work took no longer: measure again with bench --costs on a quieter host",
+                path, phase);
+}
+
 static enum status read_phases(const char *path, json_t *json, struct phase_costs *costs) {
     for (int i = 0; i < PHASES; i++) {
         struct phase_cost *cost = &costs->phases[i];
@@ -70,10 +82,7 @@ static enum status read_phases(const char *path, json_t *json, struct phase_cost
         if (json_unpack_ex(json, &error, 0, "{s:{s:{s:F, s:F}}}", "phases", phase_name((enum phase)i),
                            "call_seconds", &cost->call_seconds, "unit_seconds", &cost->unit_seconds) != 0)
             return FAIL(STATUS_BAD_INPUT, "%s: phase %s: %s", path, phase_name((enum phase)i), error.text);
-        if (!(cost->call_seconds >= 0 && cost->call_seconds < 1 && cost->unit_seconds >= 0 &&
-              cost->unit_seconds < 1))
-            return FAIL(STATUS_BAD_INPUT, "%s: phase %s: times are from 0 to 1 second", path,
-                        phase_name((enum phase)i));
+        TRY(check_cost(path, phase_name((enum phase)i), cost));
     }
     return STATUS_OK;
 }

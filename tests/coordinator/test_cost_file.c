@@ -18,17 +18,20 @@ static void write_text(const char *path, const char *text) {
     assert_int_equal(fclose(file), 0);
 }
 
-static void test_round_trip(void **state) {
+static struct phase_costs some_costs(void) {
     struct phase_costs costs = {.conditions = {2, 128, 4, DTYPE_Q8_0, DTYPE_F16, true},
-                                .cached_bytes = 1 << 24},
-                       again;
+                                .cached_bytes = 1 << 24};
+    for (int i = 0; i < PHASES; i++)
+        costs.phases[i] = (struct phase_cost){(0.25 + i) / 64, 0.5 / (1 << i)};
+    return costs;
+}
+
+static void test_round_trip(void **state) {
+    const struct phase_costs costs = some_costs();
+    struct phase_costs again;
     char path[] = "/tmp/caucus-costs-XXXXXX";
     (void)state;
     close(mkstemp(path));
-    for (int i = 0; i < PHASES; i++)
-        costs.phases[i] = (struct phase_cost){0.25 + i, 0.5 / (1 << i)};
-    for (int i = 0; i < PHASES; i++)
-        costs.phases[i].call_seconds /= 64;
     assert_int_equal(cost_file_write(path, &costs), STATUS_OK);
     assert_int_equal(cost_file_read(path, &again), STATUS_OK);
     assert_true(again.conditions.n_threads == 2 && again.conditions.head_dim == 128 &&
@@ -70,6 +73,21 @@ static void test_refusals(void **state) {
     assert_int_not_equal(cost_file_read(path, &(struct phase_costs){0}), STATUS_OK);
 }
 
+static void test_work_without_time(void **state) {
+    struct phase_costs costs = some_costs(), again;
+    char path[] = "/tmp/caucus-costs-XXXXXX", sentence[128];
+    (void)state;
+    close(mkstemp(path));
+    costs.phases[PHASE_TAKE].unit_seconds = 0;
+    assert_int_equal(cost_file_write(path, &costs), STATUS_OK);
+    assert_int_equal(cost_file_read(path, &again), STATUS_BAD_INPUT);
+    snprintf(sentence, sizeof sentence,
+             "%s: phase take: more work took no longer: measure again with bench --costs on a quieter host",
+             path);
+    assert_string_equal(status_message(), sentence);
+    unlink(path);
+}
+
 static void test_seconds(void **state) {
     const struct phase_costs costs = {.phases = {[PHASE_TAKE] = {2, 0.5}}};
     (void)state;
@@ -83,6 +101,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_round_trip),
         cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_work_without_time),
         cmocka_unit_test(test_seconds),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
