@@ -2,9 +2,13 @@
 
 #include "base/file.h"
 #include "modelfile/gguf.h"
+#include "modelfile/model_file.h"
 
 enum status model_text_open(const char *path, struct tokenizer **tokenizer_out) {
     if (file_is_directory(path)) return tokenizer_open_folder(path, tokenizer_out);
+    if (model_file_is_shape(path) && file_exists(path))
+        return FAIL(STATUS_BAD_INPUT, "%s has no tokenizer: name the folder that it is in, or a .gguf file",
+                    path);
     struct gguf *gguf = NULL;
     TRY(gguf_open(path, &gguf));
     const enum status status = tokenizer_open_gguf(gguf, path, tokenizer_out);

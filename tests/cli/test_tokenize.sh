@@ -22,3 +22,7 @@ CAUCUS_MODEL=$model prints "1 403 407 261 378" tokenize -p "Once upon a time"
 text=$'Tab\there, emoji \xf0\x9f\x98\x80, caf\xc3\xa9\nand a second line'
 ids=$("$program" tokenize -m $model --no-add-special -p "$text")
 prints "$text" tokenize -m $model --decode -p "$ids"
+
+refuses "models/lemma/config.json has no tokenizer: name the folder that it is in, or a .gguf file" \
+    tokenize -m models/lemma/config.json -p x
+refuses "cannot open nowhere.json: No such file or directory" tokenize -m nowhere.json -p x
