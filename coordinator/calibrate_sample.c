@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/file.h"
+#include "base/log.h"
 #include "base/numbers.h"
 #include "base/progress.h"
 #include "coordinator/run_prompts.h"
@@ -186,7 +187,12 @@ static enum status run_generated(const struct config *config, const struct engin
                                  struct calibrate_sample *sample) {
     const char *items[] = {own_prompt};
     struct config asking = *config;
-    if (asking.prompts.n == 0) asking.prompts = (struct text_list){items, 1};
+    if (asking.prompts.n == 0) {
+        asking.prompts = (struct text_list){items, 1};
+        log_warn(
+            "the model is asked to calculate in words: where that is not what it was made for, give it a "
+            "text with --input or a question with --prompt");
+    }
     struct run_session session;
     TRY(run_session_open(&asking, engine, &session));
     const enum status status = run_prompts(&session, sample);

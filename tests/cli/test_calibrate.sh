@@ -68,10 +68,12 @@ sed 's/, "prompt_tokens": 10/, "prompt_tokens": 24/; 2s/]}/], "prompt_tokens": 2
 grep -q "where a set was read $shares ·" "$scratch/err" || fail "calibrate says $shares, score $(cat "$scratch/err")"
 
 # Without a text the model writes one; a prompt of one's own does as well.
-"$program" calibrate -m $model --budget 24 -n 60 --json >"$scratch/out"
+"$program" calibrate -m $model --budget 24 -n 60 --json >"$scratch/out" 2>"$scratch/err"
 grep -q '"texts":1,' "$scratch/out" || fail "own text: $(cat "$scratch/out")"
-"$program" calibrate -m $model --budget 24 -n 60 --json -p "Once upon a time" -p "The dog" >"$scratch/out"
+grep -q "^caucus: the model is asked to calculate in words: " "$scratch/err" || fail "own text: $(cat "$scratch/err")"
+"$program" calibrate -m $model --budget 24 -n 60 --json -p "Once upon a time" -p "The dog" >"$scratch/out" 2>"$scratch/err"
 grep -q '"texts":2,' "$scratch/out" || fail "two prompts: $(cat "$scratch/out")"
+[ ! -s "$scratch/err" ] || fail "two prompts: $(cat "$scratch/err")"
 
 # What cannot be.
 refuses "the text is too short to calibrate with: at no step decoded there are more than the 90 tokens of --budget" \
