@@ -3,7 +3,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-/* Written once before any thread exists. */
+/* Written before any thread exists, and while none of them logs. */
 static struct {
     int rank;
     int verbosity;
@@ -12,6 +12,10 @@ static struct {
 void log_install(int rank, int verbosity) {
     installed.rank = rank;
     installed.verbosity = verbosity;
+}
+
+void log_renumber(int rank) {
+    installed.rank = rank;
 }
 
 bool log_enabled(int verbosity) {

@@ -46,6 +46,14 @@ const struct element *allreduce_floats(const struct comm *comm) {
     return comm->floats_as_bf16 && comm->hosts.n > 1 ? &element_f32_as_bf16 : &element_f32;
 }
 
+void allreduce_abandon(struct comm *comm) {
+    if (comm->minimum.n > 0 && comm->minimum.request != MPI_REQUEST_NULL)
+        MPI_Wait(&comm->minimum.request, MPI_STATUS_IGNORE);
+    comm->minimum.n = 0;
+    if (comm->leaders) messages_abandon(&comm->leaders->messages);
+    allreduce_abandon_begun(comm);
+}
+
 void allreduce_tear_down(struct comm *comm) {
     CHECK(comm->minimum.n == 0);
     allreduce_release(comm);
@@ -124,6 +132,7 @@ void allreduce_sum_f32(struct comm *comm, float *values, size_t n) {
 void allreduce_min_u32_begin(struct comm *comm, uint32_t *values, size_t n) {
     CHECK(comm->minimum.n == 0);
     if (comm->size == 1 || n == 0) return;
+    comm->minimum.request = MPI_REQUEST_NULL;
     comm->minimum.values = values;
     comm->minimum.n = n;
     if (comm->hosts.n > 1)

@@ -6,6 +6,7 @@
 #include "base/check.h"
 #include "cluster/allreduce_impl.h"
 #include "cluster/scatter_impl.h"
+#include "cluster/survivors_impl.h"
 
 struct begun_sum {
     const struct element *element;
@@ -50,6 +51,14 @@ enum status allreduce_reserve(struct comm *comm, size_t bytes) {
     return status;
 }
 
+void allreduce_abandon_begun(struct comm *comm) {
+    struct begun_sums *begun = comm->begun;
+    if (!begun) return;
+    for (int i = 0; i < ALLREDUCE_BEGUN_MAX; i++)
+        messages_abandon(&begun->sums[i].scatter.messages);
+    begun->n = 0;
+}
+
 void allreduce_release(struct comm *comm) {
     struct begun_sums *begun = comm->begun;
     if (!begun) return;
@@ -82,10 +91,13 @@ void allreduce_sum_f32_begin(struct comm *comm, float *values, size_t n) {
     begin(comm, allreduce_floats(comm), values, n);
 }
 
+/* Called amid a product that all threads compute, which cannot be left. */
 void allreduce_progress(struct comm *comm) {
     struct begun_sums *begun = comm->begun;
+    survivors_stay(comm->survivors, true);
     for (int i = 0; begun && comm->leaders && i < begun->n; i++)
         scatter_progress(&begun->sums[(begun->first + i) % ALLREDUCE_BEGUN_MAX].scatter);
+    survivors_stay(comm->survivors, false);
 }
 
 void allreduce_sum_finish(struct comm *comm) {

@@ -79,8 +79,12 @@ void allreduce_shared_reduce(struct comm *comm, enum shared_lane lane, const str
 void allreduce_shared_pass(struct comm *comm, enum shared_lane lane, const struct element *element,
                            void *values, size_t n);
 
+/* After the loss of a rank: what was under way is not any more. Local. */
+void allreduce_abandon(struct comm *comm);
+
 /* Gives back what allreduce_reserve made; nothing is under way. */
 void allreduce_release(struct comm *comm);
+void allreduce_abandon_begun(struct comm *comm);
 
 /* Gives back what allreduce_set_up made. */
 void allreduce_tear_down(struct comm *comm);

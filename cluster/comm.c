@@ -16,6 +16,7 @@
 #include "cluster/allreduce_impl.h"
 #include "cluster/comm_impl.h"
 #include "cluster/leftovers.h"
+#include "cluster/survivors_impl.h"
 #include "cluster/watchdog.h"
 
 enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
@@ -49,7 +50,7 @@ void comm_abort(struct comm *comm, int exit_status) {
 }
 
 void comm_must(const struct comm *comm, int code, const char *call) {
-    if (code == MPI_SUCCESS) return;
+    if (survivors_take(comm->survivors, code) || code == MPI_SUCCESS) return;
     char reason[MPI_MAX_ERROR_STRING] = "unknown error";
     int length;
     /* Most of the time because another rank is gone: a watchdog knows which, and ends this one. */
@@ -102,14 +103,36 @@ static void find_alike_on_this_host(const struct comm *comm, uint64_t key, int *
     COMM_MUST(comm, MPI_Comm_free(&host));
 }
 
-static void join(struct comm *comm) {
-    COMM_MUST(comm, MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank));
-    COMM_MUST(comm, MPI_Comm_size(MPI_COMM_WORLD, &comm->size));
-    COMM_MUST(comm, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
-    COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world)); /* inherits the handler */
-    COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->overlap));
+void comm_settle(struct comm *comm) {
+    COMM_MUST(comm, MPI_Comm_rank(comm->world, &comm->rank));
+    COMM_MUST(comm, MPI_Comm_size(comm->world, &comm->size));
+    COMM_MUST(comm, MPI_Comm_dup(comm->world, &comm->overlap));
     int position;
     find_alike_on_this_host(comm, 0, &comm->ranks_on_this_host, &position);
+    check_install(comm->rank, end_job);
+}
+
+static void join(struct comm *comm) {
+    COMM_MUST(comm, MPI_Comm_rank(MPI_COMM_WORLD, &comm->rank)); /* for what may fail next */
+    COMM_MUST(comm, MPI_Comm_set_errhandler(MPI_COMM_WORLD, MPI_ERRORS_RETURN));
+    COMM_MUST(comm, MPI_Comm_dup(MPI_COMM_WORLD, &comm->world)); /* inherits the handler */
+    comm_settle(comm);
+}
+
+void comm_adopt(struct comm *comm, MPI_Comm partial) {
+    int i = 0;
+    while (i < COMM_PARTS_MAX && comm->partial[i] != MPI_COMM_NULL)
+        i++;
+    CHECK(i < COMM_PARTS_MAX);
+    comm->partial[i] = partial;
+}
+
+/* Where a rank is lost it is revoked, and MPI may say so. */
+void comm_release(struct comm *comm, MPI_Comm *partial) {
+    for (int i = 0; i < COMM_PARTS_MAX; i++)
+        if (comm->partial[i] == *partial) comm->partial[i] = MPI_COMM_NULL;
+    const int code = MPI_Comm_free(partial);
+    if (!survivors_lost_one(comm)) comm_must(comm, code, "MPI_Comm_free");
 }
 
 static enum status take_scratch(struct comm *comm) {
@@ -127,12 +150,15 @@ enum status comm_open(int *argc, char ***argv, struct comm **comm_out) {
         (struct comm){.alone = !launcher_present(), .size = 1, .ranks_on_this_host = 1, .max_count = INT_MAX};
     comm->heartbeat = &comm->own_heartbeat;
     heartbeat_layer(comm->heartbeat, PLACE_NO_LAYER);
+    for (int i = 0; i < COMM_PARTS_MAX; i++)
+        comm->partial[i] = MPI_COMM_NULL;
     enum status status;
     if (!comm->alone) {
         TRY_GOTO(initialise_mpi(argc, argv), free_comm);
         join(comm);
+    } else {
+        check_install(comm->rank, end_job);
     }
-    check_install(comm->rank, end_job);
     TRY_GOTO(comm_agree(comm, take_scratch(comm)), close_comm);
     *comm_out = comm;
     return STATUS_OK;
@@ -156,6 +182,7 @@ void comm_close(struct comm *comm) {
         COMM_MUST(comm, MPI_Finalize());
     }
     check_install(comm->rank, NULL);
+    survivors_free(comm->survivors);
     free(comm->parts);
     free(comm->displacements);
     free(comm->counts);
@@ -164,6 +191,7 @@ void comm_close(struct comm *comm) {
 
 enum status comm_watch(struct comm *comm, double timeout_seconds) {
     CHECK(!comm->watchdog);
+    comm->watch_seconds = timeout_seconds;
     if (comm->size == 1 || timeout_seconds == 0 || launcher_simulates()) return STATUS_OK;
     const enum status status = watchdog_open(comm, timeout_seconds, &comm->watchdog);
     if (status != STATUS_IO) return status;

@@ -40,9 +40,10 @@ enum status head_group_create(struct comm *comm, const struct shard_map *map, st
         status = take_memory(group, map, (int)ranks.begin);
     }
     TRY_GOTO(comm_agree(comm, status), failed);
-    if (comm->size > map->dims.n_kv_heads)
-        COMM_MUST(comm, MPI_Comm_split(comm->world, (int)ranks.begin, comm->rank, &group->members));
     *group_out = group;
+    if (comm->size <= map->dims.n_kv_heads) return STATUS_OK;
+    COMM_MUST(comm, MPI_Comm_split(comm->world, (int)ranks.begin, comm->rank, &group->members));
+    comm_adopt(comm, group->members);
     return STATUS_OK;
 
 failed:
@@ -52,7 +53,7 @@ failed:
 
 void head_group_destroy(struct head_group *group) {
     if (!group) return;
-    if (group->members != MPI_COMM_NULL) COMM_MUST(group->comm, MPI_Comm_free(&group->members));
+    if (group->members != MPI_COMM_NULL) comm_release(group->comm, &group->members);
     free(group->stripes);
     free(group->counts);
     free(group->displacements);

@@ -6,6 +6,7 @@
 #include <sys/statvfs.h>
 
 #include "cluster/comm_impl.h"
+#include "cluster/survivors_impl.h"
 
 static const char variable[] = "CAUCUS_TEST_HOSTS";
 
@@ -27,17 +28,16 @@ enum status hosts_parse(const char *text, int n_ranks, int *hosts_out) {
     return STATUS_OK;
 }
 
-/* What the environment says; *pretended_out stays NULL where it says nothing. */
-static enum status read_variable(const struct comm *comm, int **pretended_out) {
+/* This rank's host as the environment says; it speaks of the ranks there were at first. */
+static enum status read_variable(const struct comm *comm, int *pretended_out) {
     const char *text = getenv(variable);
     if (!text) return STATUS_OK;
-    int *pretended = calloc((size_t)comm->size, sizeof *pretended);
-    if (!pretended) return FAIL(STATUS_NO_MEMORY, "out of memory for %d hosts", comm->size);
-    const enum status status = hosts_parse(text, comm->size, pretended);
-    if (status == STATUS_OK)
-        *pretended_out = pretended;
-    else
-        free(pretended);
+    const int n_ranks = survivors_first_size(comm);
+    int *pretended = calloc((size_t)n_ranks, sizeof *pretended);
+    if (!pretended) return FAIL(STATUS_NO_MEMORY, "out of memory for %d hosts", n_ranks);
+    const enum status status = hosts_parse(text, n_ranks, pretended);
+    if (status == STATUS_OK) *pretended_out = pretended[survivors_first_rank(comm)];
+    free(pretended);
     return status;
 }
 
@@ -47,12 +47,16 @@ static void split(struct comm *comm, int pretended, struct hosts *hosts) {
     COMM_MUST(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &real));
     COMM_MUST(comm, MPI_Comm_split(real, pretended, comm->rank, &hosts->ranks));
     COMM_MUST(comm, MPI_Comm_free(&real));
+    comm_adopt(comm, hosts->ranks);
     COMM_MUST(comm, MPI_Comm_size(hosts->ranks, &hosts->n_ranks));
     COMM_MUST(comm, MPI_Comm_rank(hosts->ranks, &hosts->position));
     COMM_MUST(comm, MPI_Comm_split(comm->world, hosts->position == 0 ? 0 : MPI_UNDEFINED, comm->rank,
                                    &hosts->leaders));
     hosts->overlap = MPI_COMM_NULL;
-    if (hosts->position == 0) COMM_MUST(comm, MPI_Comm_dup(hosts->leaders, &hosts->overlap));
+    if (hosts->position > 0) return;
+    comm_adopt(comm, hosts->leaders);
+    COMM_MUST(comm, MPI_Comm_dup(hosts->leaders, &hosts->overlap));
+    comm_adopt(comm, hosts->overlap);
 }
 
 static void number(struct comm *comm, struct hosts *hosts) {
@@ -67,25 +71,21 @@ static void number(struct comm *comm, struct hosts *hosts) {
 }
 
 enum status hosts_find(struct comm *comm, const int *pretended, struct hosts *hosts_out) {
-    int *from_environment = NULL;
-    if (!pretended) {
-        TRY(comm_agree(comm, read_variable(comm, &from_environment)));
-        pretended = from_environment;
-    }
+    int host = pretended ? pretended[comm->rank] : 0;
+    if (!pretended) TRY(comm_agree(comm, read_variable(comm, &host)));
     struct hosts hosts = {0};
-    split(comm, pretended ? pretended[comm->rank] : 0, &hosts);
+    split(comm, host, &hosts);
     number(comm, &hosts);
-    free(from_environment);
     *hosts_out = hosts;
     return STATUS_OK;
 }
 
 void hosts_free(struct comm *comm, struct hosts *hosts) {
     if (hosts->n == 0) return;
-    COMM_MUST(comm, MPI_Comm_free(&hosts->ranks));
+    comm_release(comm, &hosts->ranks);
     if (hosts->position == 0) {
-        COMM_MUST(comm, MPI_Comm_free(&hosts->overlap));
-        COMM_MUST(comm, MPI_Comm_free(&hosts->leaders));
+        comm_release(comm, &hosts->overlap);
+        comm_release(comm, &hosts->leaders);
     }
     *hosts = (struct hosts){0};
 }

@@ -10,10 +10,18 @@ enum status messages_create(const struct leaders *leaders, int capacity, struct 
     struct messages messages = {.comm = leaders->comm, .leaders = leaders->mpi, .capacity = capacity};
     messages.requests = calloc((size_t)capacity, sizeof *messages.requests);
     messages.statuses = calloc((size_t)capacity, sizeof *messages.statuses);
+    for (int i = 0; messages.requests && i < capacity; i++)
+        messages.requests[i] = MPI_REQUEST_NULL;
     *messages_out = messages;
     if (messages.requests && messages.statuses) return STATUS_OK;
     messages_free(messages_out);
     return FAIL(STATUS_NO_MEMORY, "out of memory for messages between %d hosts", leaders->n);
+}
+
+void messages_abandon(struct messages *messages) {
+    for (int i = 0; i < messages->capacity; i++)
+        if (messages->requests[i] != MPI_REQUEST_NULL) MPI_Wait(&messages->requests[i], MPI_STATUS_IGNORE);
+    messages->n = messages->n_arrived = 0;
 }
 
 void messages_free(struct messages *messages) {
@@ -66,7 +74,7 @@ void messages_send(struct messages *messages, int host, int tag, const void *buf
 /* One after the other: SimGrid's MPI_Testall finishes those that are there and forgets how long they were
  * (docs/scaling.md). */
 bool messages_arrived(struct messages *messages) {
-    for (int there; messages->n_arrived < messages->n; messages->n_arrived++) {
+    for (int there = 0; messages->n_arrived < messages->n; messages->n_arrived++) {
         COMM_MUST(messages->comm, MPI_Test(&messages->requests[messages->n_arrived], &there,
                                            &messages->statuses[messages->n_arrived]));
         if (!there) return false;
@@ -75,10 +83,18 @@ bool messages_arrived(struct messages *messages) {
     return true;
 }
 
+/* Of several messages MPI says only that one failed; which error it was, its status says. */
+static int wait_for_all(const struct messages *messages, int first) {
+    int code = MPI_Waitall(messages->n - first, messages->requests + first, messages->statuses + first);
+    for (int i = first; code == MPI_ERR_IN_STATUS && i < messages->n; i++)
+        if (messages->statuses[i].MPI_ERROR != MPI_SUCCESS &&
+            messages->statuses[i].MPI_ERROR != MPI_ERR_PENDING)
+            code = messages->statuses[i].MPI_ERROR;
+    return code;
+}
+
 void messages_wait(struct messages *messages) {
-    const int first = messages->n_arrived;
-    COMM_MUST(messages->comm,
-              MPI_Waitall(messages->n - first, messages->requests + first, messages->statuses + first));
+    comm_must(messages->comm, wait_for_all(messages, messages->n_arrived), "MPI_Waitall");
     messages->n = messages->n_arrived = 0;
 }
 

@@ -48,6 +48,9 @@ NODISCARD enum status messages_create(const struct leaders *leaders, int capacit
                                       struct messages *messages_out);
 void messages_free(struct messages *messages);
 
+/* After the loss of a rank: nothing is under way any more, and the memory of messages may be given back. */
+void messages_abandon(struct messages *messages);
+
 /* A message may be up to `room` bytes; returns its number. */
 int messages_receive(struct messages *messages, int host, int tag, void *buffer, size_t room);
 void messages_send(struct messages *messages, int host, int tag, const void *buffer, size_t bytes);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "cluster/comm_impl.h"
+#include "cluster/survivors.h"
 
 /* Another process sees an atomic only if it takes no lock: the lock would be private. */
 _Static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "64-bit atomics work between processes");
@@ -135,8 +136,10 @@ bool shared_window_create(const struct comm *comm, const struct hosts *hosts, bo
 
 void shared_window_destroy(struct shared_window *window) {
     if (!window) return;
-    COMM_MUST(window->comm, MPI_Win_unlock_all(window->window));
-    COMM_MUST(window->comm, MPI_Win_free(&window->window));
+    if (!survivors_lost_one(window->comm)) { /* it would take all ranks */
+        COMM_MUST(window->comm, MPI_Win_unlock_all(window->window));
+        COMM_MUST(window->comm, MPI_Win_free(&window->window));
+    }
     free(window);
 }
 

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/pidfd.h>
 #include <sys/signalfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -18,6 +19,7 @@
 #include "base/terminal.h"
 #include "base/timer.h"
 #include "cluster/leftovers.h"
+#include "cluster/survivors_impl.h"
 #include "cluster/watchdog_impl.h"
 
 /* How often a watchdog beats and looks: often enough that a place is fresh, seldom enough to cost nothing. */
@@ -30,6 +32,9 @@ static const double silence_after_term = 0.45, patience_after_term = 0.7;
 
 /* For the rank whose turn it is to speak; then the next one does. */
 static const double speaker_seconds = 1.5;
+
+/* Who is ended because he may be lost has so long to be gone. */
+static const double mercy_seconds = 1.5;
 
 /* mpirun drops what a rank has written when it sees all ranks end before it has read that. */
 static const struct timespec linger = {.tv_nsec = 200000000};
@@ -122,9 +127,41 @@ static void follow(struct watchdog *watchdog, double now) {
     if (now - watchdog->fault_at > speaker_seconds) leave(watchdog);
 }
 
+/* A rank that may be lost and gives no sign, or gets no further, is ended, by one of its host or by itself:
+ * then MPI notices. */
+static void end_missing(struct watchdog *watchdog, struct verdict verdict) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    char sentence[WATCHDOG_SENTENCE_MAX];
+    const bool is_self = verdict.rank == peers->comm->rank;
+    const int process = peers->peers[verdict.rank].process;
+    if (verdict.fault == FAULT_STILL && is_self) {
+        watchdog_sentence(peers->watched, verdict, verdict.rank, sentence);
+        say(sentence);
+        raise(SIGKILL);
+    }
+    if (verdict.fault == FAULT_SILENT && process >= 0) pidfd_send_signal(process, SIGKILL, NULL, 0);
+}
+
+/* A rank that has ended and may be lost: MPI tells the main threads, and they close this watchdog. If they
+ * have not in time, it is as if no rank could be lost. */
+static bool is_left_to_mpi(struct watchdog *watchdog, struct verdict verdict, double now) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    if (verdict.fault == FAULT_NONE || verdict.fault == FAULT_ALL || verdict.rank == 0) return false;
+    int n_missing = verdict.fault != FAULT_ENDED;
+    for (int rank = 0; rank < peers->comm->size; rank++)
+        n_missing += peers->watched[rank].ended;
+    if (!survivors_may_lose(peers->comm->survivors, n_missing)) return false;
+    if (watchdog->loss_at == 0) {
+        watchdog->loss_at = now;
+        end_missing(watchdog, verdict);
+    }
+    return now - watchdog->loss_at < (verdict.fault == FAULT_ENDED ? watchdog->timeout : mercy_seconds);
+}
+
 static void judge(struct watchdog *watchdog, double now) {
     const struct watchdog_peers *peers = &watchdog->peers;
     const struct verdict verdict = watchdog_judge(peers->watched, peers->comm->size, patience(watchdog));
+    if (is_left_to_mpi(watchdog, verdict, now)) return;
     const bool missing = verdict.fault == FAULT_ENDED || verdict.fault == FAULT_SILENT;
     const bool terminated = watchdog->term_at > 0;
     if (somebody_is_ending(watchdog)) {
@@ -278,13 +315,37 @@ free_watchdog:
     return status;
 }
 
+void watchdog_halt(struct watchdog *watchdog) {
+    if (!watchdog) return;
+    end_thread(watchdog);
+    give_signals_back(watchdog);
+}
+
+void watchdog_describe_end(const struct watchdog *watchdog, int rank,
+                           char sentence_out[WATCHDOG_SENTENCE_MAX]) {
+    const struct verdict ended = {.fault = FAULT_ENDED, .rank = rank};
+    if (watchdog)
+        watchdog_sentence(watchdog->peers.watched, ended, rank, sentence_out);
+    else
+        snprintf(sentence_out, WATCHDOG_SENTENCE_MAX, "rank %d has ended unexpectedly", rank);
+}
+
+static void destroy(struct watchdog *watchdog) {
+    watchdog_peers_destroy(&watchdog->peers);
+    free(watchdog->polled);
+    free(watchdog);
+}
+
+void watchdog_abandon(struct watchdog *watchdog) {
+    if (!watchdog) return;
+    watchdog->peers.window = MPI_WIN_NULL; /* it would take all ranks to free it */
+    destroy(watchdog);
+}
+
 /* No thread may look while another rank takes its own down: hence the barrier. */
 void watchdog_close(struct watchdog *watchdog) {
     if (!watchdog) return;
     comm_barrier(watchdog->peers.comm);
-    end_thread(watchdog);
-    give_signals_back(watchdog);
-    watchdog_peers_destroy(&watchdog->peers);
-    free(watchdog->polled);
-    free(watchdog);
+    watchdog_halt(watchdog);
+    destroy(watchdog);
 }

@@ -10,6 +10,9 @@
  *   makes no progress              while it works on something of its own, for the timeout
  *   all wait                       for the timeout, and no rank for what may take its time (KIND_ASIDE)
  *
+ * A rank that has ended and may be lost is left to MPI for the timeout: the others go on without it, and
+ * with other watchdogs.
+ *
  * The lowest living rank says which rank, host, step, layer and operation, and ends with
  * WATCHDOG_EXIT_STATUS; so do the others, or by SIGTERM where that has come, each by itself, whether or not
  * mpirun can be reached. Who was stopped itself (a debugger, a suspended job) does not hold the time against
@@ -23,7 +26,7 @@
 #include "base/status.h"
 #include "cluster/comm.h"
 
-enum { WATCHDOG_EXIT_STATUS = 1 };
+enum { WATCHDOG_EXIT_STATUS = 1, WATCHDOG_SENTENCE_MAX = 640 };
 
 struct watchdog;
 
@@ -31,6 +34,14 @@ struct watchdog;
 NODISCARD enum status watchdog_open(struct comm *comm, double timeout_seconds,
                                     struct watchdog **watchdog_out);
 void watchdog_close(struct watchdog *watchdog); /* NULL is allowed */
+
+/* After the loss of a rank (cluster/survivors.h): looks no longer, says of a rank that has ended where it
+ * was, as it was last seen, and gives back what it has without the other ranks. In this order; local; NULL is
+ * allowed. */
+void watchdog_halt(struct watchdog *watchdog);
+void watchdog_describe_end(const struct watchdog *watchdog, int rank,
+                           char sentence_out[WATCHDOG_SENTENCE_MAX]);
+void watchdog_abandon(struct watchdog *watchdog);
 
 /* Local. This rank is about to end on purpose, and has said why: the others do not have to. */
 void watchdog_farewell(struct watchdog *watchdog); /* NULL is allowed */

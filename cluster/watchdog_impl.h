@@ -63,6 +63,7 @@ struct watchdog {
     double looked_at;  /* when it last went round */
     double term_at;    /* when SIGTERM came; 0: it has not */
     double fault_at;   /* when a fault was first seen; 0: none */
+    double loss_at;    /* … ranks that may be lost */
     bool warned;
 };
 

@@ -8,7 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { WATCHDOG_HOST_MAX = 64, WATCHDOG_SENTENCE_MAX = 640 };
+#include "cluster/watchdog.h"
+
+enum { WATCHDOG_HOST_MAX = 64 };
 
 /* What a watchdog knows of a rank, its own included. */
 struct watched {

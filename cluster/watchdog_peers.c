@@ -176,6 +176,7 @@ enum status watchdog_peers_create(struct comm *comm, struct watchdog_peers *peer
     struct introduction *all = NULL;
     COMM_MUST(comm,
               MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &peers.host));
+    comm_adopt(comm, peers.host);
     enum status status = comm_agree(comm, take_memory(&peers, &all));
     if (status == STATUS_OK) status = get_to_know(&peers, all);
     free(all);
@@ -200,7 +201,7 @@ void watchdog_peers_destroy(struct watchdog_peers *peers) {
         if (peers->peers[rank].process > 0) close(peers->peers[rank].process);
     if (peers->socket >= 0) close(peers->socket);
     if (peers->window != MPI_WIN_NULL) COMM_MUST(comm, MPI_Win_free(&peers->window));
-    COMM_MUST(comm, MPI_Comm_free(&peers->host));
+    comm_release(comm, &peers->host);
     free(peers->watched);
     free(peers->peers);
 }
