@@ -2,6 +2,7 @@
 #include "worker/worker.h"
 
 #include "base/log.h"
+#include "worker/outlive.h"
 #include "worker/worker_impl.h"
 
 /* A failure inside a step cannot be agreed on: the other ranks wait in a collective. So it ends the job,
@@ -12,7 +13,8 @@ static void end_job_on_failure(struct worker *worker, enum status status) {
     comm_abort(worker->comm, status_exit_code(status));
 }
 
-enum status worker_serve(struct worker *worker) {
+static enum status serve(struct worker *worker, void *unused) {
+    (void)unused;
     for (;;) {
         const struct step_plan *plan;
         end_job_on_failure(worker, step_plan_receive(worker->channel, &plan));
@@ -42,9 +44,14 @@ enum status worker_serve(struct worker *worker) {
             end_job_on_failure(worker, set_notes_gather(worker->set_notes, &(struct step_trace){0}));
             break;
         case STEP_STOP:
+            comm_barrier(worker->comm); /* as long as nobody has left, a loss can be made good */
             return STATUS_OK;
         }
     }
+}
+
+enum status worker_serve(struct worker *worker) {
+    return outlive(worker, serve, NULL);
 }
 
 /* Plans are numbered here, where all of them pass. */
@@ -55,22 +62,43 @@ static enum status send_plan(struct worker *worker, struct step_plan plan) {
     return STATUS_OK;
 }
 
-static enum status engine_step(void *self, const struct step_plan *plan,
-                               const struct step_result **result_out) {
-    struct worker *worker = self;
+enum status worker_step(struct worker *worker, const struct step_plan *plan) {
     struct step_plan numbered = *plan;
     numbered.number = worker->n_plans;
     TRY(send_plan(worker, numbered));
     end_job_on_failure(worker, step_execute(worker, &numbered));
+    return STATUS_OK;
+}
+
+static enum status step(struct worker *worker, void *plan) {
+    return worker_step(worker, plan);
+}
+
+static enum status engine_step(void *self, const struct step_plan *plan,
+                               const struct step_result **result_out) {
+    struct worker *worker = self;
+    struct step_plan own = *plan;
+    if (worker->history) TRY(history_begin(worker->history, plan));
+    TRY(outlive(worker, step, &own));
+    if (worker->history) history_done(worker->history);
     *result_out = &worker->result;
     return STATUS_OK;
 }
 
-static enum status engine_fetch_logits(void *self, int32_t logits_row, float *logits) {
-    struct worker *worker = self;
-    TRY(send_plan(worker, (struct step_plan){.kind = STEP_LOGITS, .logits_row = logits_row}));
-    logits_fetch(worker->logits, logits_row, logits);
+struct fetch {
+    int32_t row;
+    float *logits;
+};
+
+static enum status fetch_logits(struct worker *worker, void *argument) {
+    const struct fetch *fetch = argument;
+    TRY(send_plan(worker, (struct step_plan){.kind = STEP_LOGITS, .logits_row = fetch->row}));
+    logits_fetch(worker->logits, fetch->row, fetch->logits);
     return STATUS_OK;
+}
+
+static enum status engine_fetch_logits(void *self, int32_t logits_row, float *logits) {
+    return outlive(self, fetch_logits, &(struct fetch){logits_row, logits});
 }
 
 static enum status engine_fill_kv(void *self, struct step_fill fill) {
@@ -95,11 +123,15 @@ static enum status engine_report(void *self, const struct rank_report **reports_
     return STATUS_OK;
 }
 
-static enum status engine_report_slots(void *self, const struct slot_report **reports_out) {
-    struct worker *worker = self;
+static enum status report_slots(struct worker *worker, void *reports) {
+    const struct slot_report **reports_out = reports;
     TRY(send_plan(worker, (struct step_plan){.kind = STEP_SLOTS}));
     *reports_out = slot_reports_gather(worker->slot_reports, worker->comm, worker->cache);
     return STATUS_OK;
+}
+
+static enum status engine_report_slots(void *self, const struct slot_report **reports_out) {
+    return outlive(self, report_slots, reports_out);
 }
 
 static enum status engine_probe(void *self, int32_t slot, const struct step_probe **probe_out) {
@@ -135,8 +167,16 @@ struct engine worker_engine(struct worker *worker) {
     };
 }
 
-enum status worker_stop(struct worker *worker) {
+static enum status stop(struct worker *worker, void *unused) {
+    (void)unused;
     /* Without this plan the other ranks would wait for ever. */
     end_job_on_failure(worker, send_plan(worker, (struct step_plan){.kind = STEP_STOP}));
+    comm_barrier(worker->comm);
     return STATUS_OK;
+}
+
+enum status worker_stop(struct worker *worker) {
+    if (!worker->is_set_up) return STATUS_OK; /* nor are the others, any more */
+    if (worker->history) history_forget(worker->history);
+    return outlive(worker, stop, NULL);
 }

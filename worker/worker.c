@@ -10,8 +10,10 @@
 #include "cluster/allreduce.h"
 #include "cluster/binding.h"
 #include "cluster/heartbeat.h"
+#include "cluster/survivors.h"
 #include "cluster/topology.h"
 #include "worker/memory_read.h"
+#include "worker/outlive.h"
 #include "worker/worker_impl.h"
 
 static enum status open_model(struct worker *worker, struct shard_map *map_out) {
@@ -257,9 +259,11 @@ static void drive_sums(void *comm) {
     allreduce_progress(comm);
 }
 
-static enum status set_up(struct worker *worker) {
+enum status worker_set_up(struct worker *worker) {
     struct comm *comm = worker->comm;
     struct shard_map map;
+    worker->config = worker->asked;
+    if (survivors_allowed(comm)) survivors_keep_shares(comm, &worker->config.shares);
     TRY(open_model(worker, &map));
     if (worker->config.numerics == NUMERICS_REPRODUCIBLE)
         TRY(comm_agree(comm, check_block_counts(model_file_spec(worker->file), &map)));
@@ -298,16 +302,24 @@ enum status worker_leaves_rows(const char *policy, bool *leaves_out) {
     return kv_policy_has_whole_heads(policy, leaves_out);
 }
 
+/* What a worker does first. */
+static enum status begin(struct worker *worker, void *unused) {
+    (void)unused;
+    const bool is_dense = strcmp(worker->config.policy, "full") == 0 && !worker->config.emulates;
+    enum status status = STATUS_OK;
+    if (survivors_allowed(worker->comm) && comm_rank(worker->comm) == 0)
+        status = history_create(&worker->limits, is_dense, &worker->history);
+    return comm_agree(worker->comm, status);
+}
+
 enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {
     struct worker *worker = calloc(1, sizeof *worker);
     const enum status allocated = worker ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "out of memory for a worker");
     enum status status = comm_agree(comm, allocated);
     if (status == STATUS_OK) {
         worker->comm = comm;
-        worker->config = *config;
-        const enum operation before = heartbeat_enter(comm_heartbeat(comm), OPERATION_SET_UP);
-        status = set_up(worker);
-        heartbeat_leave(comm_heartbeat(comm), before);
+        worker->asked = *config;
+        status = outlive(worker, begin, NULL);
     }
     if (status != STATUS_OK) {
         worker_destroy(worker);
@@ -317,8 +329,7 @@ enum status worker_create(struct comm *comm, const struct engine_config *config,
     return STATUS_OK;
 }
 
-void worker_destroy(struct worker *worker) {
-    if (!worker) return;
+void worker_dismantle(struct worker *worker) {
     step_channel_destroy(worker->channel);
     set_notes_destroy(worker->set_notes);
     arena_destroy(worker->memory);
@@ -329,5 +340,12 @@ void worker_destroy(struct worker *worker) {
     head_group_destroy(worker->group);
     model_file_close(worker->file);
     binding_destroy(worker->binding);
+    *worker = (struct worker){.comm = worker->comm, .asked = worker->asked, .history = worker->history};
+}
+
+void worker_destroy(struct worker *worker) {
+    if (!worker) return;
+    worker_dismantle(worker);
+    history_destroy(worker->history);
     free(worker);
 }

@@ -10,6 +10,7 @@
 #include "worker/attention.h"
 #include "worker/batch.h"
 #include "worker/consensus.h"
+#include "worker/history.h"
 #include "worker/linear.h"
 #include "worker/logits.h"
 #include "worker/mlp.h"
@@ -40,7 +41,12 @@ struct selection {
 
 struct worker {
     struct comm *comm;
-    struct engine_config config;
+    struct engine_config asked;
+    struct history *history; /* of rank 0 where ranks may be lost; NULL: none is kept */
+    bool is_set_up;          /* everything below is there, or nothing … */
+    bool is_given_up;        /* … for ever */
+
+    struct engine_config config; /* as asked, with what the model adds */
     struct step_limits limits;
     int32_t sliding_window; /* 0: none */
     struct model_file *file;
@@ -76,6 +82,14 @@ struct worker {
     struct slot_reports *slot_reports;
     struct probe *probe; /* NULL: nothing is probed */
 };
+
+/* Opens the model, deals it and loads this rank's share; and gives all of it back. Collective, but for the
+ * second where a rank is lost. */
+NODISCARD enum status worker_set_up(struct worker *worker);
+void worker_dismantle(struct worker *worker);
+
+/* Rank 0: has a compute plan carried out by all, itself included. */
+NODISCARD enum status worker_step(struct worker *worker, const struct step_plan *plan);
 
 /* Takes what a step needs, from the parts' buffers to activations, once shard, cache and policy are there: in
  * one arena, sealed, so that no step allocates. n_threads: OpenMP's of this rank. Local. */
