@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "cluster/comm.h"
 #include "cluster/engine.h"
+#include "cluster/survivors.h"
 #include "cluster/wait_policy.h"
 #include "coordinator/commands.h"
 #include "coordinator/config.h"
@@ -31,6 +32,7 @@ struct start {
     bool simulates;    /* … but to simulate */
     int32_t verbosity;
     double timeout_seconds; /* for a rank that is missing; 0: none */
+    int32_t lost_ranks;     /* that the job goes on without */
 };
 
 /* What rank 0 holds from the first engine to the command's end; the others hold nothing. */
@@ -142,6 +144,7 @@ static enum status plan_start(enum status parsed, const struct config *config, s
     TRY(parsed);
     start->verbosity = config->verbosity;
     start->timeout_seconds = config->timeout;
+    start->lost_ranks = config->lost_ranks;
     if (config->help || config->version) return STATUS_OK;
     start->simulates = config->command == COMMAND_SIMULATE;
     start->n_engines = command_engines(config);
@@ -175,6 +178,7 @@ static enum status run(struct comm *comm, enum status parsed, const struct confi
     TRY(comm_agree(comm, status));
     comm_broadcast(comm, &start, sizeof start);
     log_install(comm_rank(comm), start.verbosity);
+    if (start.n_engines > 0 && start.lost_ranks > 0) TRY(survivors_allow(comm, start.lost_ranks));
     if (start.n_engines > 0) TRY(comm_watch(comm, start.timeout_seconds));
     for (int32_t i = 0; i < start.n_engines; i++)
         TRY(run_with_model(comm, config, i));

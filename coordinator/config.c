@@ -103,6 +103,16 @@ static enum status check_journal(const struct config *config) {
     return STATUS_OK;
 }
 
+/* Tokens can be computed again, but not what is seen or filled in beside them. */
+static enum status check_lost_ranks(const struct config *config) {
+    if (config->lost_ranks == 0) return STATUS_OK;
+    if (config->probe != PROBE_NONE)
+        return FAIL(STATUS_BAD_INPUT, "--probe and --lost-ranks cannot be given together");
+    if (config->fill_kv > 0)
+        return FAIL(STATUS_BAD_INPUT, "--fill-kv and --lost-ranks cannot be given together");
+    return STATUS_OK;
+}
+
 static enum status check_supervise(const struct config *config) {
     if (config->supervised && config->supervised[0]) return STATUS_OK;
     return FAIL(STATUS_BAD_INPUT,
@@ -168,7 +178,7 @@ static enum status check_together(const struct config *config) {
     if (config->command == COMMAND_RUN && config->logprobs >= 0 && !config->json)
         return FAIL(STATUS_BAD_INPUT, "--logprobs has no place in plain text; it needs --json");
     if (config->command == COMMAND_RUN) TRY(check_journal(config));
-    return STATUS_OK;
+    return check_lost_ranks(config);
 }
 
 static int32_t sequences_side_by_side(const struct config *config) {

@@ -66,6 +66,7 @@ struct config {
     const char *check;      /* "every=N"; NULL: no … */
     int32_t check_every;    /* … steps are compared over ranks */
     double timeout;         /* seconds without a sign of a rank, or of its progress; 0: for ever */
+    int32_t lost_ranks;     /* that the job goes on without */
     enum dtype weights;     /* to quantise to while loading; DTYPE_COUNT: as in the file */
     enum dtype kv_type;     /* f32, f16, bf16, Q8_0 */
     int64_t context;        /* 0: the model's */

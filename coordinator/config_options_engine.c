@@ -112,6 +112,11 @@ static const struct option engine_options[] = {
     {"timeout", .kind = OPTION_FLOAT, FIELD(timeout), .initial = "60", .max = 1e6, .metavar = "S",
      .doc = "end the job when a rank gives no sign, or makes no progress, for S seconds; 0: wait for ever",
      .commands = ENGINE | CALIBRATE},
+    {"lost-ranks", .kind = OPTION_INT32, FIELD(lost_ranks), .initial = "0", .max = 65535, .metavar = "N",
+     .doc =
+         "go on with those that are left when up to N ranks, but for rank 0, end or are killed; needs Open MPI 5 and "
+         "mpirun --with-ft ulfm",
+     .commands = RUN | SCORE | EVAL},
     {"check", .kind = OPTION_TEXT, FIELD(check), .min = 1, .metavar = "every=N", .initial_doc = "never",
      .doc = "compare plan, tokens, selected sets and hidden states over ranks in every Nth step, and end the "
             "job where they differ",
