@@ -11,7 +11,7 @@
 void agreement_propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_tokens,
                        int32_t n_heads, const float *scores, int64_t stride, uint32_t *message) {
     for (int32_t head = n_heads - 1; head >= 0; head--)
-        kv_policy_rank(policy, 0, slot, layer, n_tokens, head, scores + head * stride);
+        kv_policy_rank(policy, slot, slot, layer, n_tokens, head, scores + head * stride);
     kv_policy_propose(policy, slot, layer, n_tokens, message);
 }
 

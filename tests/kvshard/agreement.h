@@ -14,7 +14,8 @@ struct agreement {
     int64_t stride;
 };
 
-/* The rank's n_heads rank, in any order, then they propose. scores [n_heads, stride] */
+/* The rank's n_heads rank, in any order, on the thread of the slot's number; then they propose. scores
+ * [n_heads, stride] */
 void agreement_propose(struct kv_policy *policy, int32_t slot, int32_t layer, int64_t n_tokens,
                        int32_t n_heads, const float *scores, int64_t stride, uint32_t *message);
 
