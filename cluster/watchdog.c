@@ -215,6 +215,8 @@ static void *run(void *argument) {
         struct signalfd_siginfo signal;
         if (read(watchdog->terminated, &signal, sizeof signal) > 0 && watchdog->term_at == 0) {
             watchdog->term_at = now;
+            leftovers_remove(); /* first: Open MPI 5's mpirun leaves no more than a quarter of a second */
+            terminal_return();
             watchdog_hurry(watchdog, silence_after_term / shortest_period, now);
         }
         watchdog_look_around(watchdog, now);
