@@ -31,7 +31,7 @@ static const struct option timing_options[] = {
      .max = 10000, .metavar = "N", .doc = "how often each test is timed", .commands = TIMING},
     {"np", .kind = OPTION_INT64_RANGES, COUNTED(rank_counts), .capacity = MOST_OF_A_LIST, .initial = "1,2",
      .min = 1, .max = 65536, .metavar = "P,Q", .doc = "numbers of ranks to start", .commands = SCALE},
-    {"launcher", .kind = OPTION_TEXT, FIELD(launcher), .initial = "mpirun -q", .min = 1, .max = 4095,
+    {"launcher", .kind = OPTION_TEXT, FIELD(launcher), .initial = "mpirun", .min = 1, .max = 4095,
      .metavar = "COMMAND",
      .doc = "what starts them, with options of its own between blanks; -n P is put behind it",
      .commands = SCALE},

@@ -126,6 +126,7 @@ static enum status run_words(struct words *words, struct bytes *output) {
     for (size_t i = 0; i < words->n; i++)
         argv[i] = words->text.data + words->begins[i];
     argv[words->n] = NULL;
+    setenv("OMPI_MCA_orte_execute_quiet", "1", 0); /* what bench says of a mistake is enough */
     const enum status status =
         subprocess_run(&(struct subprocess){.argv = argv, .output = output}, &exit_status);
     if (status == STATUS_BAD_INPUT)

@@ -150,11 +150,15 @@ static void end_orphans(struct supervisor *supervisor) {
 
 /* ---- the command ---- */
 
-/* mpirun notices a host that is out of reach within seconds, not hours, unless the user says otherwise. */
+/* mpirun notices a host that is out of reach within seconds, not hours, unless the user says otherwise. Open
+ * MPI 4.1 reads the first three, 5 the others. */
 static void shorten_keepalive(void) {
     setenv("OMPI_MCA_oob_tcp_keepalive_time", "5", 0);
     setenv("OMPI_MCA_oob_tcp_keepalive_intvl", "2", 0);
     setenv("OMPI_MCA_oob_tcp_keepalive_probes", "3", 0);
+    setenv("PRTE_MCA_oob_tcp_keepalive_time", "5", 0);
+    setenv("PRTE_MCA_oob_tcp_keepalive_intvl", "2", 0);
+    setenv("PRTE_MCA_oob_tcp_keepalive_probes", "3", 0);
 }
 
 static _Noreturn void become_command(const struct supervisor *supervisor, pid_t parent, int output) {
