@@ -10,5 +10,6 @@ allow_ranks() {
     cores=$(lscpu -p=CORE,SOCKET 2>/dev/null | grep -v '^#' | sort -u | wc -l) || cores=0
     if [ "$1" -gt "$cores" ]; then
         export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1
+        export PRTE_MCA_rmaps_default_mapping_policy=slot:oversubscribe # Open MPI 5's mpirun
     fi
 }

@@ -15,7 +15,7 @@ for format in md csv json jsonl; do
     check $format 1 <"$scratch/out" || fail "$format: $(cat "$scratch/out")"
     [ ! -s "$scratch/err" ] || fail "$format: $(cat "$scratch/err")"
 done
-mpirun -q -n 2 "$program" bench "${tests[@]}" -o json >"$scratch/out"
+mpirun -n 2 "$program" bench "${tests[@]}" -o json >"$scratch/out"
 check json 2 <"$scratch/out" || fail "two ranks: $(cat "$scratch/out")"
 "$program" bench -m $model --sweep-depth -c 300 -n 2 -r 1 --no-warmup -o jsonl >"$scratch/out"
 grep -o '"test":"[^"]*"' "$scratch/out" | cmp - <(echo '"test":"tg2 @ d298"') || fail "sweep: $(cat "$scratch/out")"

@@ -16,7 +16,7 @@ ids() { # ids N FACTOR: as many tokens, no two lines alike
 
 # Recall: of full exactly 1, of lessismore less where a set is read; a line that is not decoded has none.
 score() { # score RANKS PARALLEL OPTION...
-    mpirun -q --bind-to none -n "$1" "$program" score -m $model --input "$scratch/in.jsonl" --parallel "$2" \
+    mpirun --bind-to none -n "$1" "$program" score -m $model --input "$scratch/in.jsonl" --parallel "$2" \
         --probe recall "${@:3}"
 }
 score 1 1 >"$scratch/full" 2>"$scratch/full.err"
@@ -48,7 +48,7 @@ grep -q '"recall": {"steps": 5, "layers": \[1.0, 1.0, 1.0, 1.0, 1.0\], "mean": 1
 
 # Calibrating: the same from all ranks; what it writes is taken, and says what score then measures.
 calibrate() { # calibrate RANKS OPTION...
-    mpirun -q --bind-to none -n "$1" "$program" calibrate -m $model --budget 24 --input "$scratch/in.jsonl" "${@:2}"
+    mpirun --bind-to none -n "$1" "$program" calibrate -m $model --budget 24 --input "$scratch/in.jsonl" "${@:2}"
 }
 calibrate 1 --json --first-layer 0 >"$scratch/json"
 grep -q '^{"budget":24,"steps":132,"texts":3,"recommended":{"layers":\[0' "$scratch/json" || fail "$(cat "$scratch/json")"

@@ -51,11 +51,11 @@ for format in md csv jsonl; do
 done
 
 # One after the other, on two ranks.
-mpirun -q -n 2 "$program" eval "${engine[@]}" --parallel 1 --results "$scratch/two" >/dev/null
+mpirun -n 2 "$program" eval "${engine[@]}" --parallel 1 --results "$scratch/two" >/dev/null
 same_results "$scratch/one" "$scratch/two"
 
 # Killed at any moment, ranks and all; then to the end.
-for launcher in "" "mpirun -q -n 2"; do
+for launcher in "" "mpirun -n 2"; do
     rm -f "$scratch/killed"
     for delay in 0.4 0.7 1.0 1.4 2; do
         # shellcheck disable=SC2086 # the launcher is words

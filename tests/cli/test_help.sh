@@ -11,5 +11,5 @@ for command in run score bench scale eval tokenize plan inspect trace calibrate 
 done
 CAUCUS_NONSENSE=1 shows help_plan.txt plan -h
 
-output=$(mpirun -q -n 2 "$program" --help)
+output=$(mpirun -n 2 "$program" --help)
 [ "$output" = "$(cat "$expected/help.txt")" ] || fail "two ranks print other help than one"

@@ -32,7 +32,7 @@ same() {
     rm -f "$scratch/whole"
     "$program" "${run[@]}" "$@" --journal "$scratch/whole" | cmp - "$scratch/text" || fail "$*: anew"
     cut_at 7
-    mpirun -q -n "$ranks" "$program" "${run[@]}" "$@" --journal "$journal" | cmp - "$scratch/text" || fail "$*: from 7"
+    mpirun -n "$ranks" "$program" "${run[@]}" "$@" --journal "$journal" | cmp - "$scratch/text" || fail "$*: from 7"
     cut_at 119
     "$program" "${run[@]}" "$@" --journal "$journal" | cmp - "$scratch/text" || fail "$*: from 119"
 }

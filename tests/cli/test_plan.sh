@@ -10,7 +10,7 @@ shows plan_3_f32.json plan -m $model -n 3 --kv-type f32 -c 512 --parallel 2 --js
 shows plan_moe.txt plan -m tests/data/models/tiny_qwen3_moe -n 2 --per-host 1
 
 # Without -n: as many ranks as were started.
-output=$(mpirun -q -n 3 "$program" plan -m $model | hide_host)
+output=$(mpirun -n 3 "$program" plan -m $model | hide_host)
 [ "$output" = "$(cat "$expected/plan_3.txt")" ] || fail "three ranks plan otherwise than -n 3"
 
 # More ranks than KV heads share them.

@@ -4,7 +4,7 @@
 set -euo pipefail
 . "$(dirname "$0")/harness.sh"
 export OMP_NUM_THREADS=1
-options=(-m models/stories260K --launcher "mpirun -q" -t 1 -p 0 -n 4)
+options=(-m models/stories260K -t 1 -p 0 -n 4)
 pictures=()
 if command -v gnuplot >/dev/null; then
     pictures=(--plot "$scratch/pictures")

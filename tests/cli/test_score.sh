@@ -40,10 +40,10 @@ ids=$("$program" score -m $model --input "$scratch/slow.jsonl" --parallel 2 | gr
 echo "{\"ids\": [1$(for i in $(seq 299); do printf ', %d' $((403 + i * i % 97)); done)]}" >"$scratch/long.jsonl"
 "$program" score -m $model --input "$scratch/long.jsonl" --output "$scratch/alone"
 for hosts in 0,1,2 0,1,0; do
-    CAUCUS_TEST_HOSTS=$hosts mpirun -q -n 3 "$program" score -m $model --input "$scratch/long.jsonl" --output "$scratch/apart"
+    CAUCUS_TEST_HOSTS=$hosts mpirun -n 3 "$program" score -m $model --input "$scratch/long.jsonl" --output "$scratch/apart"
     cmp "$scratch/alone" "$scratch/apart" || fail "scores of 300 tokens on hosts $hosts"
     for way in direct scatter; do
-        CAUCUS_TEST_HOSTS=$hosts mpirun -q -n 3 "$program" score -m $model --input "$scratch/long.jsonl" \
+        CAUCUS_TEST_HOSTS=$hosts mpirun -n 3 "$program" score -m $model --input "$scratch/long.jsonl" \
             --numerics fast --wire bf16 --allreduce $way --output "$scratch/fast.$way"
     done
     cmp "$scratch/fast.direct" "$scratch/fast.scatter" || fail "fast scores of 300 tokens on hosts $hosts"

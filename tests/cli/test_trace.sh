@@ -11,7 +11,7 @@ n_prompt=$("$program" run -m $model -p "$problem" -n 1 --json | sed 's/.*"prompt
 record() {
     local name=$1 ranks=$2
     shift 2
-    mpirun -q -n "$ranks" "$program" trace -m $model -p "$problem" --output "$scratch/$name.trace" "$@" \
+    mpirun -n "$ranks" "$program" trace -m $model -p "$problem" --output "$scratch/$name.trace" "$@" \
         >"$scratch/$name.text" 2>"$scratch/err" || fail "trace $*: $(cat "$scratch/err")"
 }
 

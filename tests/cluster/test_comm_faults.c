@@ -82,7 +82,7 @@ static void test_a_failing_call_is_told_once(void **state) {
     (void)state;
     char said[8192];
     FILE *child =
-        popen("OMPI_MCA_odls_base_sigkill_timeout=1 exec mpirun -q -n 3 /proc/$PPID/exe one-error 2>&1", "r");
+        popen("OMPI_MCA_odls_base_sigkill_timeout=1 exec mpirun -n 3 /proc/$PPID/exe one-error 2>&1", "r");
     assert_non_null(child);
     said[fread(said, 1, sizeof said - 1, child)] = '\0';
     assert_int_not_equal(pclose(child), 0);

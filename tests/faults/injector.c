@@ -8,7 +8,7 @@
  *                 select   at its 3rd minimum over ranks
  *                 plan:N   as plan N, counted from 0, is sent or has come
  *                 write:N  at its Nth write to FAULT_FILE
- *   FAULT_MARK    a file that is made at that moment, with the job's number in it
+ *   FAULT_MARK    a file that is made at that moment, with the name of the job's files
  *   FAULT_ACTION  kill     SIGKILL
  *                 stop     SIGSTOP
  *                 hang     sleeps for ever in the calling thread, as in a read that never returns
@@ -68,13 +68,25 @@ static bool is_counted(const char *name, int number) {
     return is_phase(phase);
 }
 
+/* Through these the ranks of a host talk: "/dev/shm/vader_segment.HOST.USER.JOB.RANK", or sm_segment. */
+static void write_job(int file) {
+    char line[1024];
+    FILE *maps = fopen("/proc/self/maps", "r");
+    while (maps && fgets(line, sizeof line, maps)) {
+        const char *path = strstr(line, "/dev/shm/"), *rank = strrchr(line, '.');
+        if (!path || !rank || !strstr(path, "_segment.")) continue;
+        (void)!write(file, path, (size_t)(rank - path));
+        break;
+    }
+    if (maps) fclose(maps);
+}
+
 static void mark(void) {
     seen.done = true;
     const char *path = getenv("FAULT_MARK");
     const int file = path ? open(path, O_CREAT | O_WRONLY, 0666) : -1;
     if (file >= 0) {
-        const char *job = getenv("OMPI_MCA_ess_base_jobid");
-        if (job) (void)!write(file, job, strlen(job));
+        write_job(file);
         close(file);
     }
 }

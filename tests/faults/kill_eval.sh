@@ -16,7 +16,7 @@ ulimit -c 0
 
 "$program" "${options[@]}" --results "$scratch/undisturbed" >/dev/null
 
-"$program" supervise --max-restarts 1000 --backoff 0.01 -- mpirun -q -n 2 "$program" "${options[@]}" --timeout 5 \
+"$program" supervise --max-restarts 1000 --backoff 0.01 -- mpirun -n 2 "$program" "${options[@]}" --timeout 5 \
     --results "$scratch/killed" >/dev/null 2>"$scratch/err" &
 supervisor=$!
 

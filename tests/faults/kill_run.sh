@@ -30,7 +30,7 @@ killed() {
     local ranks=$1 n=0 family supervisor status=0 journal=$scratch/journal$1
     shift
     "$program" "${run[@]}" "$@" >"$scratch/text"
-    "$program" supervise --backoff 0.01 --max-restarts "$kills" mpirun -q -n "$ranks" "$program" "${run[@]}" "$@" --timeout 5 --journal "$journal" \
+    "$program" supervise --backoff 0.01 --max-restarts "$kills" mpirun -n "$ranks" "$program" "${run[@]}" "$@" --timeout 5 --journal "$journal" \
         >"$scratch/out" 2>"$scratch/err" &
     supervisor=$!
     while [ $n -lt "$kills" ] && grows "$journal" $supervisor; do
@@ -70,7 +70,7 @@ sed -i '2s/"ids":\[[0-9]*/"ids":[77/' "$journal" # the line may hold one token a
 "$program" "${eval[@]}" --results "$scratch/results" >/dev/null 2>"$scratch/err" && fail "a false token is taken"
 grep -q "^caucus: $journal: token 0 of the answer is 77, but " "$scratch/err" || fail "$(cat "$scratch/err")"
 cp "$scratch/kept" "$journal"
-mpirun -q -n 2 "$program" "${eval[@]}" --results "$scratch/results" >/dev/null
+mpirun -n 2 "$program" "${eval[@]}" --results "$scratch/results" >/dev/null
 [ ! -e "$journal" ] || fail "the journal is left"
 /usr/bin/python3 - "$scratch/undisturbed" "$scratch/results" <<'END' || fail "see above"
 import json, sys

@@ -33,6 +33,7 @@ run=("$program" run -m models/lemma -p "a=3;b=a+4;b?" -n 100 --ignore-eos -t 1 -
 # A host that is out of reach does not keep mpirun waiting.
 keepalive=(-x OMPI_MCA_oob_tcp_keepalive_time)
 export OMPI_MCA_oob_tcp_keepalive_time=1 OMPI_MCA_oob_tcp_keepalive_intvl=1 OMPI_MCA_oob_tcp_keepalive_probes=2
+export PRTE_MCA_oob_tcp_keepalive_time=1 PRTE_MCA_oob_tcp_keepalive_intvl=1 PRTE_MCA_oob_tcp_keepalive_probes=2
 
 # The second that mpirun leaves the others when a rank dies, which the tests' environment takes away.
 grace=(env OMPI_MCA_odls_base_sigkill_timeout=1)
@@ -88,7 +89,7 @@ row() {
 
 # On one host: three ranks, of which one looks on.
 inject=(-x "LD_PRELOAD=$injector" -x FAULT_RANK -x FAULT_PHASE -x FAULT_ACTION -x FAULT_MARK -x FAULT_FILE -x FAULT_COMMAND)
-ranks=("${grace[@]}" mpirun -q -n 3 "${inject[@]}")
+ranks=("${grace[@]}" mpirun -n 3 "${inject[@]}")
 
 rows_of_one_host() {
     local rank phase host
@@ -132,9 +133,9 @@ rows_of_one_host() {
             "${run[@]}" --journal "$scratch/journal$n"
     done
     row "disk full, answer" "cannot write the answer: No space left on device" 0 none none \
-        mpirun -q -n 2 sh -c 'exec "$@" >/dev/full' sh "${run[@]}"
+        mpirun -n 2 sh -c 'exec "$@" >/dev/full' sh "${run[@]}"
     row "disk full, trace" "cannot write /dev/full: No space left on device" 0 none none \
-        mpirun -q -n 2 "$program" trace -m models/lemma -t 1 -p "a=3;b=a+4;b?" -n 20 --output /dev/full
+        mpirun -n 2 "$program" trace -m models/lemma -t 1 -p "a=3;b=a+4;b?" -n 20 --output /dev/full
 }
 
 # Two hosts, each row with its own. mpirun is on host a; the rank that is struck, on b.
@@ -143,7 +144,7 @@ rows_of_two_hosts() {
     for rank in 0 1; do
         order=a,b
         [ $rank = 1 ] || order=b,a
-        local ranks=("$hosts_script" run 2 "${grace[@]}" mpirun -q -n 2 --map-by seq -H "$order" "${keepalive[@]}" -x HOSTS "${inject[@]}")
+        local ranks=("$hosts_script" run 2 "${grace[@]}" mpirun -n 2 --map-by seq -H "$order" "${keepalive[@]}" -x HOSTS "${inject[@]}")
         for phase in load prefill decode select; do
             # shellcheck disable=SC2016 # the ranks' own
             FAULT_COMMAND='"$HOSTS" link b down' row "link down, rank $rank, $phase" \
@@ -157,12 +158,9 @@ rows_of_two_hosts() {
     done
 }
 
-# Open MPI names its files there by the job's number. Those of other hosts are seen by nobody any more.
+# Those of other hosts are seen by nobody any more.
 nothing_left() {
-    local job
-    [ -s "$1" ] || return 0
-    printf -v job %x "$(cat "$1")"
-    ! compgen -G "/dev/shm/*.$job.*" >/dev/null
+    [ ! -s "$1" ] || ! compgen -G "$(cat "$1").*" >/dev/null
 }
 
 # check FILES: one line of ours that is the sentence, a status, and the time from the fault to the end.

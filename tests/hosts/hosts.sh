@@ -87,11 +87,14 @@ make_hosts() {
 }
 
 set_environment() {
-    export HOSTS=$self OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+    set -a
+    . "$(dirname "$self")/../open_mpi.sh"
+    set +a
+    export HOSTS=$self OMPI_MCA_btl_tcp_if_include=eth0
     export OMPI_MCA_plm_rsh_agent="$self ssh" OMPI_MCA_orte_tmpdir_base=/run
-    export OMPI_MCA_btl_tcp_if_include=eth0 OMPI_MCA_oob_tcp_if_include=eth0
-    export OMPI_MCA_rmaps_base_oversubscribe=1 OMPI_MCA_mpi_yield_when_idle=1 OMPI_MCA_hwloc_base_binding_policy=none
-    export OMPI_MCA_odls_base_sigkill_timeout=0 # no second between asking the other ranks to end and making them
+    export OMPI_MCA_oob_tcp_if_include=eth0
+    export PRTE_MCA_plm_ssh_agent="$self ssh" PRTE_MCA_prte_tmpdir_base=/run # the same to version 5
+    export PRTE_MCA_oob_tcp_if_include=eth0
 }
 
 # The first process of the namespace of processes. When it ends, all others do.

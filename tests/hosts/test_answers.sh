@@ -13,8 +13,8 @@ over() {
     local placement=$1
     shift
     # shellcheck disable=SC2086 # several words
-    timeout 60 mpirun -q $placement "$@" 2>"$scratch/err" </dev/null || fail "$placement $*: $(cat "$scratch/err")"
-    ! grep -v "plm:rsh: Warning: setpgid" "$scratch/err" || fail "$placement $*: $(cat "$scratch/err")"
+    timeout 60 mpirun $placement "$@" 2>"$scratch/err" </dev/null || fail "$placement $*: $(cat "$scratch/err")"
+    ! grep -v "plm:[rs]sh: Warning: setpgid" "$scratch/err" || fail "$placement $*: $(cat "$scratch/err")"
 }
 
 # what PLACEMENT: where the ranks are, and how many share their host.

@@ -9,11 +9,11 @@ caucus=("$program" run -m models/stories260K -t 1 -p "Once upon a time" -n 11)
 
 sed 's/^node1/a/; s/^node2/b/; s/^node3/c/' configs/cluster/hostfile >"$scratch/hostfile"
 hosts_of() {
-    mpirun -q --hostfile "$scratch/hostfile" "$@" --bind-to none hostname | sort | tr '\n' ' '
+    mpirun --hostfile "$scratch/hostfile" "$@" --bind-to none hostname | sort | tr '\n' ' '
 }
 [ "$(hosts_of)" = "a a b b c " ] || fail "the hostfile: $(hosts_of)"
 [ "$(hosts_of --map-by ppr:1:node)" = "a b c " ] || fail "one rank on each host: $(hosts_of --map-by ppr:1:node)"
-output=$(mpirun -q --hostfile "$scratch/hostfile" --map-by ppr:1:node --bind-to none "${caucus[@]}")
+output=$(mpirun --hostfile "$scratch/hostfile" --map-by ppr:1:node --bind-to none "${caucus[@]}")
 [ "$output" = "$answer" ] || fail "$output"
 
 bash -n configs/cluster/caucus.sbatch
@@ -35,4 +35,4 @@ assert {mount["name"] for mount in worker["volumeMounts"]} == {volume["name"] fo
 print("\n".join(command[1:]))
 PYTHON
 mapfile -t words < <(sed "s|^caucus$|$program|; s|^/models/.*|models/lemma|; s|^16$|1|" "$scratch/words")
-[ -n "$(timeout 60 mpirun -q -n 2 -H a,b "${words[@]}" -n 2)" ] || fail "the job's command says nothing"
+[ -n "$(timeout 60 mpirun -n 2 -H a,b "${words[@]}" -n 2)" ] || fail "the job's command says nothing"

@@ -53,7 +53,7 @@ PYTHON
 
 # The program itself on one side.
 tools/make-model tiny-qwen3 "$scratch/tiny.gguf" --type q8_0 >"$scratch/made"
-compare -m "$scratch/tiny.gguf" --rounds 1 --caucus "two=mpirun -q -n 2 $program bench -t 1" >"$scratch/out" ||
+compare -m "$scratch/tiny.gguf" --rounds 1 --caucus "two=mpirun -n 2 $program bench -t 1" >"$scratch/out" ||
     fail "$(cat "$scratch/err")"
 [ "$(grep -c '| two |' "$scratch/out")" = 2 ] || fail "$(cat "$scratch/out")"
 

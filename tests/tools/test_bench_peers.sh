@@ -70,7 +70,7 @@ PYTHON
 # The program itself on one side.
 tools/make-model tiny-qwen3 "$scratch/tiny.gguf" --type q8_0 >"$scratch/made"
 tools/bench-peers --llama-bench "$scratch/old" -m "$scratch/tiny.gguf" -p 4 -n 2 -d 0,32 --rounds 1 \
-    --caucus "one=$program bench -t 1" --caucus "two=mpirun -q -n 2 $program bench -t 1" >"$scratch/out" 2>"$scratch/err" ||
+    --caucus "one=$program bench -t 1" --caucus "two=mpirun -n 2 $program bench -t 1" >"$scratch/out" 2>"$scratch/err" ||
     fail "$(cat "$scratch/err")"
 [ "$(grep -c '^| tiny.gguf |' "$scratch/out")" = 8 ] || fail "$(cat "$scratch/out")"
 
