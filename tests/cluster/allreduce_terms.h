@@ -6,20 +6,23 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#include "base/rng.h"
+/* Steele, Lea and Flood's SplitMix64: millions of terms are wanted. */
+static inline uint64_t term_bits(uint64_t kind, int rank, size_t i) {
+    uint64_t bits = (kind << 56 | (uint64_t)rank << 40 | i) * UINT64_C(0x9e3779b97f4a7c15);
+    bits = (bits ^ bits >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
+    bits = (bits ^ bits >> 27) * UINT64_C(0x94d049bb133111eb);
+    return bits ^ bits >> 31;
+}
 
 static inline int64_t term_i64(int rank, size_t i) {
-    uint32_t words[4];
-    rng_philox(1, (uint32_t[4]){(uint32_t)i, (uint32_t)rank, 0, 0}, words);
-    return ((int64_t)(int32_t)words[0] * INT32_MAX) / 64; /* 64 of them cannot overflow */
+    return (int64_t)(int32_t)term_bits(1, rank, i) * INT32_MAX / 64; /* 64 of them cannot overflow */
 }
 
 static inline float term_f32(int rank, size_t i) {
-    return (float)(rng_uniform(2, (uint64_t)rank, i) * 2 - 1);
+    return (float)((double)(term_bits(2, rank, i) >> 11) * 0x1p-52 - 1);
 }
 
 static inline uint32_t term_u32(int rank, size_t i) {
-    uint32_t words[4];
-    rng_philox(3, (uint32_t[4]){(uint32_t)i, (uint32_t)rank, 0, 0}, words);
-    return words[0] | (words[1] & 1 ? UINT32_MAX : 0); /* half of them not proposed */
+    const uint64_t bits = term_bits(3, rank, i);
+    return (uint32_t)bits | (bits >> 32 & 1 ? UINT32_MAX : 0); /* half of them not proposed */
 }

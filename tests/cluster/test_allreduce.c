@@ -10,6 +10,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/rng.h"
 #include "cluster/allreduce.h"
 #include "cluster/allreduce_impl.h"
 #include "cluster/comm_impl.h"

@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "allreduce_terms.h"
+#include "base/rng.h"
 #include "cluster/allreduce_impl.h"
 #include "mpi_fixture.h"
 
