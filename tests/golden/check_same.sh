@@ -15,9 +15,11 @@ same() { # same WHAT FILE REFERENCE
     fi
 }
 
-# run_caucus RANKS THREADS ARGUMENT…
+# run_caucus RANKS THREADS ARGUMENT…: 0 ranks are one without mpirun, which takes longer to start than most of these answers.
 run_caucus() {
-    "$mpiexec" -n "$1" env OMP_NUM_THREADS="$2" "$caucus" "${@:3}" --threads "$2"
+    local mpirun=("$mpiexec" -n "$1")
+    [ "$1" != 0 ] || mpirun=()
+    "${mpirun[@]}" env OMP_NUM_THREADS="$2" "$caucus" "${@:3}" --threads "$2"
 }
 
 # The parts of a --json answer that may not depend on the machine: everything but the times.
@@ -36,7 +38,7 @@ compare_model() { # compare_model MODEL "RANKS…" OPTION…
         '{"ids": [7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7, 7]}' \
         '{"ids": [100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50, 40, 30, 20, 10, 100, 90, 80, 70, 60, 50], "prompt_tokens": 33}' \
         >"$scratch/others.jsonl"
-    run_caucus 1 1 score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" >"$scratch/reference"
+    run_caucus 0 1 score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" >"$scratch/reference"
     for ranks in $rank_counts; do
         for threads in 1 2; do
             run_caucus "$ranks" "$threads" score -m "$model" --input "$scratch/one.jsonl" --logits 0,19,20,35 "$@" \
@@ -62,7 +64,7 @@ compare_neighbours() { # compare_neighbours MODEL OPTION…
         printf '{"ids": [%s], "prompt_tokens": %d, "id": %d}\n' \
             "$(seq -s ', ' $((3 + i)) $((5 + i)) $((3 + i + (5 + i) * (length - 1))))" $((1 + length * (i % 4) / 4)) "$i"
     done >"$scratch/nine.jsonl"
-    run_caucus 1 1 score -m "$model" --input "$scratch/nine.jsonl" --logits 0 --parallel 1 "$@" >"$scratch/reference"
+    run_caucus 0 1 score -m "$model" --input "$scratch/nine.jsonl" --logits 0 --parallel 1 "$@" >"$scratch/reference"
     [ "$(wc -l <"$scratch/reference")" = 9 ] || failed=1
     for ranks in 1 2 3 4; do
         for batch in 1 5; do
@@ -77,7 +79,7 @@ compare_neighbours() { # compare_neighbours MODEL OPTION…
 compare_answers() { # compare_answers MODEL OPTION…
     local model=$1
     shift
-    run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/reference"
+    run_caucus 0 1 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/reference"
     for ranks in 1 2 3 5 8; do # of 4 KV heads
         run_caucus "$ranks" 2 run -m "$model" --raw -p "Once upon a time" -n 100 --json "$@" | answer >"$scratch/out"
         same "$(basename "$model") $*: run, $ranks ranks" "$scratch/out" "$scratch/reference"
@@ -91,7 +93,7 @@ compare_answers() { # compare_answers MODEL OPTION…
 compare_shares() { # compare_shares "SHARES…" MODEL OPTION…
     local all=$1 model=$2 shares ranks
     shift 2
-    run_caucus 1 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" | answer >"$scratch/reference"
+    run_caucus 0 1 run -m "$model" --raw -p "Once upon a time" -n 60 --json --logprobs 1 "$@" | answer >"$scratch/reference"
     for shares in $all; do
         ranks=$(tr -cd , <<<"$shares" | wc -c)
         ranks=$((ranks == 0 ? 2 : ranks + 1))
@@ -124,14 +126,14 @@ compare_policies() { # compare_policies MODEL
         run_caucus "$1" "$2" run -m "$model" --json --logprobs 1 --ignore-eos -p "$problem" "${@:3}" -n 150 \
             --policy-options tactic.window=32,delta.newest=1
     }
-    answers 1 1 | answer >"$scratch/full"
+    answers 0 1 | answer >"$scratch/full"
     for policy in $(policies "$model"); do
         answers 1 2 --policy "$policy" --budget 500 | answer | without_attended >"$scratch/out"
         case $policy in
         full | emulate | sparsemax* | tactic) ;; # other weights, or no budget
         *) same "$policy with the budget of all tokens: run" "$scratch/out" "$scratch/full" ;;
         esac
-        answers 1 1 --policy "$policy" --budget 64 | answer >"$scratch/reference"
+        answers 0 1 --policy "$policy" --budget 64 | answer >"$scratch/reference"
         [ "$policy" = full ] || differs "$policy with a budget of 64 from full" "$scratch/reference" "$scratch/full"
         for ranks in 3 "$(most_ranks "$policy")"; do
             answers "$ranks" $((ranks == 3 ? 2 : 1)) --policy "$policy" --budget 64 | answer >"$scratch/out"
@@ -156,7 +158,7 @@ compare_long() { # compare_long MODEL OPTION…
     local model=$1 ranks
     shift
     printf '{"ids": [%s], "prompt_tokens": 680}\n' "$(seq -s ', ' 5 704)" >"$scratch/long.jsonl"
-    run_caucus 1 1 score -m "$model" --input "$scratch/long.jsonl" --logits 0,400,699 "$@" >"$scratch/reference"
+    run_caucus 0 1 score -m "$model" --input "$scratch/long.jsonl" --logits 0,400,699 "$@" >"$scratch/reference"
     for ranks in 6 13; do
         run_caucus "$ranks" 1 score -m "$model" --input "$scratch/long.jsonl" --logits 0,400,699 --batch-tokens 96 "$@" \
             >"$scratch/out"
