@@ -3,8 +3,8 @@
  * Level 0 says only warnings, 1 (-v) what was done and how long it took, 2 (-vv) details.
  *
  * Memory:  none.
- * Threads: log_install before any thread starts, log_renumber while no other thread logs; the rest from any
- * thread. Ranks:   by default only rank 0 speaks; log_rank() speaks on every rank and names it. */
+ * Threads: log_install before any thread starts, log_renumber while none logs; the rest from any thread.
+ * Ranks:   by default only rank 0 speaks; log_rank() speaks on every rank and names it. */
 #pragma once
 
 #include <stdbool.h>

@@ -95,7 +95,7 @@ void allreduce_sum_f32_begin(struct comm *comm, float *values, size_t n) {
 void allreduce_progress(struct comm *comm) {
     struct begun_sums *begun = comm->begun;
     survivors_stay(comm->survivors, true);
-    for (int i = 0; begun && comm->leaders && i < begun->n; i++)
+    for (int i = 0; begun && comm->leaders && i < begun->n && !survivors_lost_one(comm); i++)
         scatter_progress(&begun->sums[(begun->first + i) % ALLREDUCE_BEGUN_MAX].scatter);
     survivors_stay(comm->survivors, false);
 }

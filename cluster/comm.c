@@ -17,6 +17,7 @@
 #include "cluster/comm_impl.h"
 #include "cluster/leftovers.h"
 #include "cluster/survivors_impl.h"
+#include "cluster/ulfm_impl.h"
 #include "cluster/watchdog.h"
 
 enum { SENTENCE_MAX = 1024, TAG_GATHER = 1 };
@@ -75,6 +76,7 @@ static enum status initialise_mpi(int *argc, char ***argv) {
      * all-reduce of one token's hidden state is in that range. Sent at once it takes less than half the time
      * (docs/sharding.md). Whoever sets it himself is left alone. */
     setenv("OMPI_MCA_btl_vader_eager_limit", "32768", 0);
+    ulfm_prepare();
 
     /* SIGTERM is for the main thread, or the watchdog: MPI's threads are born without. */
     sigset_t term, before;
@@ -93,14 +95,15 @@ static enum status initialise_mpi(int *argc, char ***argv) {
                 "one that communicates: use a library built with MPI_THREAD_FUNNELED");
 }
 
-static void find_alike_on_this_host(const struct comm *comm, uint64_t key, int *n_out, int *position_out) {
+static void find_alike_on_this_host(struct comm *comm, uint64_t key, int *n_out, int *position_out) {
     MPI_Comm host, alike;
     COMM_MUST(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &host));
+    comm_adopt(comm, host);
     COMM_MUST(comm, MPI_Comm_split(host, (int)(key & INT_MAX), comm->rank, &alike));
     COMM_MUST(comm, MPI_Comm_size(alike, n_out));
     COMM_MUST(comm, MPI_Comm_rank(alike, position_out));
     COMM_MUST(comm, MPI_Comm_free(&alike));
-    COMM_MUST(comm, MPI_Comm_free(&host));
+    comm_release(comm, &host);
 }
 
 void comm_settle(struct comm *comm) {
@@ -177,6 +180,7 @@ void comm_close(struct comm *comm) {
     comm->watchdog = NULL;
     allreduce_tear_down(comm);
     if (!comm->alone) {
+        COMM_MUST(comm, MPI_Barrier(comm->world)); /* MPI_Finalize may not wait for the others */
         COMM_MUST(comm, MPI_Comm_free(&comm->overlap));
         COMM_MUST(comm, MPI_Comm_free(&comm->world));
         COMM_MUST(comm, MPI_Finalize());

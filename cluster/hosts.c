@@ -45,8 +45,9 @@ static enum status read_variable(const struct comm *comm, int *pretended_out) {
 static void split(struct comm *comm, int pretended, struct hosts *hosts) {
     MPI_Comm real;
     COMM_MUST(comm, MPI_Comm_split_type(comm->world, MPI_COMM_TYPE_SHARED, comm->rank, MPI_INFO_NULL, &real));
+    comm_adopt(comm, real);
     COMM_MUST(comm, MPI_Comm_split(real, pretended, comm->rank, &hosts->ranks));
-    COMM_MUST(comm, MPI_Comm_free(&real));
+    comm_release(comm, &real);
     comm_adopt(comm, hosts->ranks);
     COMM_MUST(comm, MPI_Comm_size(hosts->ranks, &hosts->n_ranks));
     COMM_MUST(comm, MPI_Comm_rank(hosts->ranks, &hosts->position));

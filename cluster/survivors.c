@@ -98,6 +98,7 @@ static void revoke_all(const struct comm *comm) {
 bool survivors_attempt(struct comm *comm, survivors_task *task, void *argument, enum status *status_out) {
     struct survivors *survivors = comm->survivors;
     CHECK(survivors && !survivors->attempt);
+    const enum operation before = place_unpack(atomic_load(&comm->heartbeat->place)).operation;
     jmp_buf attempt;
     if (setjmp(attempt) == 0) {
         survivors->attempt = &attempt;
@@ -107,6 +108,8 @@ bool survivors_attempt(struct comm *comm, survivors_task *task, void *argument, 
     }
     survivors->attempt = NULL;
     survivors->stays = false;
+    heartbeat_leave(comm->heartbeat, before);
+    heartbeat_layer(comm->heartbeat, PLACE_NO_LAYER);
     revoke_all(comm);
     allreduce_abandon(comm);
     return false;
@@ -140,6 +143,8 @@ static void move_to(struct comm *comm, MPI_Comm ranks) {
     MPI_Comm_free(&comm->world); /* revoked: what MPI says of it does not matter */
     if (comm->overlap != MPI_COMM_NULL) MPI_Comm_free(&comm->overlap);
     comm->overlap = MPI_COMM_NULL;
+    for (int i = 0; i < COMM_PARTS_MAX; i++)
+        comm->partial[i] = MPI_COMM_NULL; /* of set-ups that a loss interrupted */
     comm->world = ranks;
     COMM_MUST(comm, MPI_Comm_set_errhandler(comm->world, MPI_ERRORS_RETURN));
     comm_settle(comm);
@@ -188,6 +193,7 @@ enum status survivors_regroup(struct comm *comm) {
 }
 
 void survivors_keep_shares(const struct comm *comm, struct shares *shares) {
+    if (!comm->survivors || comm->survivors->lost == 0) return;
     for (int rank = 0; rank < comm->size && rank < shares->n; rank++)
         shares->of[rank] = shares->of[comm->survivors->origins[rank]];
     if (shares->n > comm->size) shares->n = comm->size;

@@ -18,6 +18,10 @@ bool ulfm_is_switched_on(void) {
     return enabled && (*enabled == '1' || *enabled == 't' || *enabled == 'T');
 }
 
+void ulfm_prepare(void) {
+    if (ulfm_is_switched_on()) setenv("OMPI_MCA_async_mpi_finalize", "1", 0);
+}
+
 bool ulfm_is_loss(int code) {
     int class;
     if (code == MPI_SUCCESS || MPI_Error_class(code, &class) != MPI_SUCCESS) return false;
@@ -42,6 +46,8 @@ bool ulfm_is_built_in(void) {
 bool ulfm_is_switched_on(void) {
     return false;
 }
+
+void ulfm_prepare(void) {}
 
 bool ulfm_is_loss(int code) {
     (void)code;

@@ -16,6 +16,10 @@ bool ulfm_is_built_in(void);
 /* And has mpirun been told to let the others live when a rank ends (--with-ft ulfm)? */
 bool ulfm_is_switched_on(void);
 
+/* Before MPI_Init: that MPI_Finalize is not to wait for the processes of the job, of which some may be gone.
+ */
+void ulfm_prepare(void);
+
 /* Does the error say that a rank has ended, or that another one has noticed such a thing (revoke)? */
 bool ulfm_is_loss(int code);
 

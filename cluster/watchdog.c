@@ -82,7 +82,8 @@ static _Noreturn void end_by_signal(struct watchdog *watchdog) {
     sigemptyset(&term);
     sigaddset(&term, SIGTERM);
     pthread_sigmask(SIG_UNBLOCK, &term, NULL);
-    raise(SIGTERM);
+    /* Where ranks may be lost, mpirun does not count those that end by a signal. */
+    if (!survivors_allowed(watchdog->peers.comm)) raise(SIGTERM);
     _exit(128 + SIGTERM);
 }
 
@@ -127,41 +128,62 @@ static void follow(struct watchdog *watchdog, double now) {
     if (now - watchdog->fault_at > speaker_seconds) leave(watchdog);
 }
 
-/* A rank that may be lost and gives no sign, or gets no further, is ended, by one of its host or by itself:
- * then MPI notices. */
-static void end_missing(struct watchdog *watchdog, struct verdict verdict) {
+/* Is it being ended, or has it ended? */
+static bool is_missing(const struct watchdog *watchdog, int rank, double now) {
+    const double doomed_at = watchdog->peers.peers[rank].doomed_at;
+    return watchdog->peers.watched[rank].ended || (doomed_at > 0 && now - doomed_at < mercy_seconds);
+}
+
+/* May the others go on without those that are missing, and so many more? MPI tells the main threads of a rank
+ * that has ended, and they close this watchdog. */
+static bool may_lose_missing(const struct watchdog *watchdog, int n_more, double now) {
     const struct watchdog_peers *peers = &watchdog->peers;
-    char sentence[WATCHDOG_SENTENCE_MAX];
-    const bool is_self = verdict.rank == peers->comm->rank;
-    const int process = peers->peers[verdict.rank].process;
-    if (verdict.fault == FAULT_STILL && is_self) {
+    int n_missing = n_more;
+    for (int rank = 0; rank < peers->comm->size; rank++)
+        n_missing += is_missing(watchdog, rank, now);
+    return !peers->watched[0].ended && survivors_may_lose(peers->comm->survivors, n_missing);
+}
+
+/* Who waited for one of them has to be given time to learn of it. */
+static void excuse_missing(struct watchdog *watchdog, double now) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    const bool may_lose = may_lose_missing(watchdog, 0, now);
+    bool more = false;
+    for (int rank = 1; rank < peers->comm->size; rank++) {
+        const bool excused = may_lose && is_missing(watchdog, rank, now);
+        more |= excused && !peers->watched[rank].excused;
+        peers->watched[rank].excused = excused;
+    }
+    for (int rank = 0; more && rank < peers->comm->size; rank++) {
+        peers->peers[rank].progress_at = now;
+        peers->watched[rank].still_seconds = 0;
+    }
+}
+
+/* Ends a rank that may be lost and gives no sign or gets no further: one of its host does, or it does so
+ * itself. False: that is not allowed, or was in vain. */
+static bool end_faulty(struct watchdog *watchdog, struct verdict verdict, double now) {
+    const struct watchdog_peers *peers = &watchdog->peers;
+    struct watchdog_peer *peer = &peers->peers[verdict.rank];
+    if (verdict.fault != FAULT_SILENT && verdict.fault != FAULT_STILL) return false;
+    if (verdict.rank == 0 || peer->doomed_at > 0 || !may_lose_missing(watchdog, 1, now)) return false;
+    peer->doomed_at = now;
+    if (verdict.fault == FAULT_STILL && verdict.rank == peers->comm->rank) {
+        char sentence[WATCHDOG_SENTENCE_MAX];
         watchdog_sentence(peers->watched, verdict, verdict.rank, sentence);
         say(sentence);
         raise(SIGKILL);
     }
-    if (verdict.fault == FAULT_SILENT && process >= 0) pidfd_send_signal(process, SIGKILL, NULL, 0);
-}
-
-/* A rank that has ended and may be lost: MPI tells the main threads, and they close this watchdog. If they
- * have not in time, it is as if no rank could be lost. */
-static bool is_left_to_mpi(struct watchdog *watchdog, struct verdict verdict, double now) {
-    const struct watchdog_peers *peers = &watchdog->peers;
-    if (verdict.fault == FAULT_NONE || verdict.fault == FAULT_ALL || verdict.rank == 0) return false;
-    int n_missing = verdict.fault != FAULT_ENDED;
-    for (int rank = 0; rank < peers->comm->size; rank++)
-        n_missing += peers->watched[rank].ended;
-    if (!survivors_may_lose(peers->comm->survivors, n_missing)) return false;
-    if (watchdog->loss_at == 0) {
-        watchdog->loss_at = now;
-        end_missing(watchdog, verdict);
-    }
-    return now - watchdog->loss_at < (verdict.fault == FAULT_ENDED ? watchdog->timeout : mercy_seconds);
+    if (verdict.fault == FAULT_SILENT && peer->process >= 0)
+        pidfd_send_signal(peer->process, SIGKILL, NULL, 0);
+    return true;
 }
 
 static void judge(struct watchdog *watchdog, double now) {
     const struct watchdog_peers *peers = &watchdog->peers;
+    excuse_missing(watchdog, now);
     const struct verdict verdict = watchdog_judge(peers->watched, peers->comm->size, patience(watchdog));
-    if (is_left_to_mpi(watchdog, verdict, now)) return;
+    if (end_faulty(watchdog, verdict, now)) return;
     const bool missing = verdict.fault == FAULT_ENDED || verdict.fault == FAULT_SILENT;
     const bool terminated = watchdog->term_at > 0;
     if (somebody_is_ending(watchdog)) {
@@ -270,10 +292,12 @@ static enum status start(struct watchdog *watchdog) {
     pthread_sigmask(SIG_SETMASK, &all, &before);
     const int error = pthread_create(&watchdog->thread, NULL, run, watchdog);
     pthread_sigmask(SIG_SETMASK, &before, NULL);
+    watchdog->runs = error == 0;
     return error == 0 ? STATUS_OK : FAIL(STATUS_NO_MEMORY, "cannot start the watchdog: %s", strerror(error));
 }
 
 static void end_thread(struct watchdog *watchdog) {
+    if (!watchdog->runs) return;
     atomic_store(&watchdog->stop, true);
     wake_up(watchdog);
     pthread_join(watchdog->thread, NULL);
@@ -301,13 +325,13 @@ enum status watchdog_open(struct comm *comm, double timeout_seconds, struct watc
     pthread_sigmask(SIG_BLOCK, NULL, &watchdog->signals);
     TRY_GOTO(watchdog_peers_create(comm, &watchdog->peers), free_watchdog);
     TRY_GOTO(comm_agree(comm, take_signals(watchdog)), destroy_peers);
-    const enum status started = start(watchdog);
-    TRY_GOTO(comm_agree(comm, started), end_thread);
-    *watchdog_out = watchdog;
+    *watchdog_out = watchdog; /* while it runs it can be found, also where a rank is lost in this */
+    TRY_GOTO(comm_agree(comm, start(watchdog)), end_thread);
     return STATUS_OK;
 
 end_thread:
-    if (started == STATUS_OK) end_thread(watchdog);
+    *watchdog_out = NULL;
+    end_thread(watchdog);
 destroy_peers:
     give_signals_back(watchdog);
     watchdog_peers_destroy(&watchdog->peers);

@@ -10,8 +10,8 @@
  *   makes no progress              while it works on something of its own, for the timeout
  *   all wait                       for the timeout, and no rank for what may take its time (KIND_ASIDE)
  *
- * A rank that has ended and may be lost is left to MPI for the timeout: the others go on without it, and
- * with other watchdogs.
+ * A rank that may be lost (cluster/survivors.h) is left to MPI when it has ended, and ended where it is
+ * silent or makes no progress: the others go on without it, and with other watchdogs.
  *
  * The lowest living rank says which rank, host, step, layer and operation, and ends with
  * WATCHDOG_EXIT_STATUS; so do the others, or by SIGTERM where that has come, each by itself, whether or not

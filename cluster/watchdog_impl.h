@@ -30,6 +30,7 @@ struct watchdog_peer {
     uint64_t beats, progress;     /* as last seen … */
     double beats_at, progress_at; /* … and when they changed */
     bool ending;
+    double doomed_at; /* when it was ended because it may be lost; 0: it was not */
 };
 
 struct watchdog_peers {
@@ -50,6 +51,7 @@ struct watchdog {
     double timeout;
     double period;
     pthread_t thread;
+    bool runs;
     sigset_t signals;      /* of the main thread before */
     int wake;              /* an eventfd: look again, or … */
     _Atomic bool stop;     /* … end */
@@ -63,7 +65,6 @@ struct watchdog {
     double looked_at;  /* when it last went round */
     double term_at;    /* when SIGTERM came; 0: it has not */
     double fault_at;   /* when a fault was first seen; 0: none */
-    double loss_at;    /* … ranks that may be lost */
     bool warned;
 };
 

@@ -5,11 +5,12 @@
 #include "cluster/heartbeat.h"
 
 static bool is_silent(const struct watched *rank, double timeout) {
-    return rank->heard && rank->silent_seconds > timeout;
+    return !rank->excused && rank->heard && rank->silent_seconds > timeout;
 }
 
 static bool is_still(const struct watched *rank, double timeout) {
-    return rank->heard && place_kind(rank->place) == KIND_WORKS && rank->still_seconds > timeout;
+    return !rank->excused && rank->heard && place_kind(rank->place) == KIND_WORKS &&
+           rank->still_seconds > timeout;
 }
 
 /* Nobody moves, and nobody may come from elsewhere: rank 0 from a person, another one from beyond a network
@@ -17,6 +18,7 @@ static bool is_still(const struct watched *rank, double timeout) {
 static bool all_wait(const struct watched *ranks, int n_ranks, double timeout) {
     for (int rank = 0; rank < n_ranks; rank++) {
         const struct watched *watched = &ranks[rank];
+        if (watched->excused) continue;
         if (!watched->heard || watched->still_seconds <= timeout) return false;
         if (place_kind(watched->place) == KIND_ASIDE) return false;
     }
@@ -33,13 +35,13 @@ static uint64_t advance(const struct watched *rank) {
 static int furthest_behind(const struct watched *ranks, int n_ranks) {
     int behind = 0;
     for (int rank = 1; rank < n_ranks; rank++)
-        if (advance(&ranks[rank]) < advance(&ranks[behind])) behind = rank;
+        if (!ranks[rank].excused && advance(&ranks[rank]) < advance(&ranks[behind])) behind = rank;
     return behind;
 }
 
 struct verdict watchdog_judge(const struct watched *ranks, int n_ranks, double timeout) {
     for (int rank = 0; rank < n_ranks; rank++)
-        if (ranks[rank].ended) return (struct verdict){FAULT_ENDED, rank, 0};
+        if (ranks[rank].ended && !ranks[rank].excused) return (struct verdict){FAULT_ENDED, rank, 0};
     for (int rank = 0; rank < n_ranks; rank++)
         if (is_silent(&ranks[rank], timeout))
             return (struct verdict){FAULT_SILENT, rank, ranks[rank].silent_seconds};

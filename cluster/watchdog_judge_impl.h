@@ -20,6 +20,7 @@ struct watched {
     double still_seconds;  /* since it last made progress */
     bool heard;            /* ever: silence means nothing where messages never came through */
     bool ended;            /* its process is known to be gone */
+    bool excused;          /* the others go on without it: nothing of it is a fault */
 };
 
 enum fault {

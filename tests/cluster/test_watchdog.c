@@ -107,6 +107,23 @@ static void test_the_missing_rank_is_named(void **state) {
     assert_verdict(ranks, FAULT_ENDED, 2);
 }
 
+static void test_nothing_of_an_excused_rank_is_a_fault(void **state) {
+    (void)state;
+    struct watched ranks[RANKS];
+    make_ranks(ranks);
+    ranks[1].ended = ranks[1].excused = true;
+    ranks[1].silent_seconds = ranks[1].still_seconds = 1000;
+    assert_verdict(ranks, FAULT_NONE, 0);
+    ranks[2].silent_seconds = 10.5; /* of the others all is */
+    assert_verdict(ranks, FAULT_SILENT, 2);
+    ranks[2].silent_seconds = 0;
+    for (int rank = 0; rank < RANKS; rank++)
+        ranks[rank].still_seconds = 10.5;
+    ranks[1].place = 0; /* it is not who all wait for */
+    assert_int_not_equal(watchdog_judge(ranks, RANKS, 10).rank, 1);
+    assert_int_equal(watchdog_judge(ranks, RANKS, 10).fault, FAULT_ALL);
+}
+
 static void test_one_that_works_must_get_on(void **state) {
     (void)state;
     struct watched ranks[RANKS];
@@ -281,6 +298,7 @@ int main(void) {
         cmocka_unit_test(test_every_note_is_progress),
         cmocka_unit_test(test_nothing_is_wrong_while_one_moves),
         cmocka_unit_test(test_the_missing_rank_is_named),
+        cmocka_unit_test(test_nothing_of_an_excused_rank_is_a_fault),
         cmocka_unit_test(test_one_that_works_must_get_on),
         cmocka_unit_test(test_a_person_may_take_his_time),
         cmocka_unit_test(test_where_all_wait_the_last_is_named),
