@@ -30,6 +30,12 @@ struct noted_plan {
     struct bytes numbers; /* int32_t: each span's tokens, then its targets */
 };
 
+/* Likewise. */
+struct noted_result {
+    struct step_result result;
+    struct bytes rows, candidates;
+};
+
 struct history {
     struct step_limits limits;
     bool reads_all;
@@ -37,6 +43,7 @@ struct history {
     struct step_span *spans;    /* [max_slots] of the plan that comes next */
     struct noted_plan last;     /* plan.n_spans 0: none */
     bool last_is_done, last_came;
+    struct noted_result result;
 };
 
 enum status history_create(const struct step_limits *limits, bool reads_all, struct history **history_out) {
@@ -74,6 +81,8 @@ void history_destroy(struct history *history) {
     bytes_free(&history->last.spans);
     bytes_free(&history->last.freed_slots);
     bytes_free(&history->last.numbers);
+    bytes_free(&history->result.rows);
+    bytes_free(&history->result.candidates);
     free(history->sequences);
     free(history->spans);
     free(history);
@@ -157,8 +166,26 @@ enum status history_begin(struct history *history, const struct step_plan *plan)
     return copy_plan(plan, &history->last);
 }
 
-void history_done(struct history *history) {
+enum status history_done(struct history *history, const struct step_result *result,
+                         const struct step_result **copy_out) {
+    struct noted_result *noted = &history->result;
     history->last_is_done = true;
+    bytes_clear(&noted->rows);
+    bytes_clear(&noted->candidates);
+    TRY(bytes_append(&noted->rows, result->rows, (size_t)result->n_rows * sizeof *result->rows));
+    for (int32_t i = 0; i < result->n_rows; i++)
+        TRY(bytes_append(&noted->candidates, result->rows[i].candidates,
+                         (size_t)result->rows[i].n_candidates * sizeof *result->rows[i].candidates));
+    struct logits_row *rows = (struct logits_row *)(void *)noted->rows.data;
+    const struct candidate *at = (const struct candidate *)(const void *)noted->candidates.data;
+    for (int32_t i = 0; i < result->n_rows; i++) {
+        rows[i].candidates = at;
+        at += rows[i].n_candidates;
+    }
+    noted->result = *result;
+    noted->result.rows = rows;
+    *copy_out = &noted->result;
+    return STATUS_OK;
 }
 
 /* ---- making again ---- */

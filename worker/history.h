@@ -4,7 +4,7 @@
  * and from nothing else: not from the number of ranks, nor from what else was in their steps. So spans are
  * noted slot by slot, and come again in other steps than they came in first.
  *
- * Memory:  4 bytes a token of the sequences that live, and a copy of the last plan.
+ * Memory:  4 bytes a token of the sequences that live, and copies of the last plan and its result.
  * Threads: main thread only.
  * Ranks:   local; rank 0 has one. */
 #pragma once
@@ -23,9 +23,11 @@ NODISCARD enum status history_create(const struct step_limits *limits, bool read
                                      struct history **history_out);
 void history_destroy(struct history *history); /* NULL is allowed */
 
-/* A compute plan is about to be carried out; then it has been. */
+/* A compute plan is about to be carried out; then it has been, and the result's copy outlives the worker's
+ * memory: until the next plan is done. */
 NODISCARD enum status history_begin(struct history *history, const struct step_plan *plan);
-void history_done(struct history *history);
+NODISCARD enum status history_done(struct history *history, const struct step_result *result,
+                                   const struct step_result **copy_out);
 
 /* Nothing has to be made again. */
 void history_forget(struct history *history);

@@ -1,5 +1,7 @@
 #include "worker/outlive.h"
 
+#include <string.h>
+
 #include "base/log.h"
 #include "base/timer.h"
 #include "cluster/heartbeat.h"
@@ -29,13 +31,22 @@ static enum status make_again(struct worker *worker) {
     return STATUS_OK;
 }
 
+/* From the first set-up on, on rank 0. */
+static enum status keep_history(struct worker *worker) {
+    if (worker->history || !survivors_allowed(worker->comm) || comm_rank(worker->comm) != 0) return STATUS_OK;
+    const bool is_dense = strcmp(worker->config.policy, "full") == 0 && !worker->config.emulates;
+    return history_create(&worker->limits, is_dense, &worker->history);
+}
+
 static enum status set_up(struct worker *worker) {
     if (survivors_lost_one(worker->comm)) TRY(survivors_regroup(worker->comm));
     const enum operation before = heartbeat_enter(comm_heartbeat(worker->comm), OPERATION_SET_UP);
-    TRY(worker_set_up(worker));
+    enum status status = worker_set_up(worker);
+    if (status == STATUS_OK) status = comm_agree(worker->comm, keep_history(worker));
     heartbeat_leave(comm_heartbeat(worker->comm), before);
+    TRY(status);
     worker->is_set_up = true;
-    return comm_rank(worker->comm) == 0 && worker->history ? make_again(worker) : STATUS_OK;
+    return worker->history ? make_again(worker) : STATUS_OK;
 }
 
 struct call {

@@ -2,7 +2,7 @@
  *
  * Those that are left deal the model anew among them and load what each has now; rank 0 has all sequences
  * made again (worker/history.h); then what was interrupted begins again. As results do not depend on the
- * number of ranks, nobody above sees anything of it but the time that it takes.
+ * number of ranks, nobody above sees anything of it but the time that it takes, and counters that begin anew.
  *
  * Memory:  what set-up takes, anew; the old is given back before.
  * Threads: main thread only.

@@ -80,9 +80,8 @@ static enum status engine_step(void *self, const struct step_plan *plan,
     struct step_plan own = *plan;
     if (worker->history) TRY(history_begin(worker->history, plan));
     TRY(outlive(worker, step, &own));
-    if (worker->history) history_done(worker->history);
     *result_out = &worker->result;
-    return STATUS_OK;
+    return worker->history ? history_done(worker->history, &worker->result, result_out) : STATUS_OK;
 }
 
 struct fetch {

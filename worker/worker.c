@@ -302,14 +302,10 @@ enum status worker_leaves_rows(const char *policy, bool *leaves_out) {
     return kv_policy_has_whole_heads(policy, leaves_out);
 }
 
-/* What a worker does first. */
-static enum status begin(struct worker *worker, void *unused) {
+static enum status do_nothing(struct worker *worker, void *unused) {
+    (void)worker;
     (void)unused;
-    const bool is_dense = strcmp(worker->config.policy, "full") == 0 && !worker->config.emulates;
-    enum status status = STATUS_OK;
-    if (survivors_allowed(worker->comm) && comm_rank(worker->comm) == 0)
-        status = history_create(&worker->limits, is_dense, &worker->history);
-    return comm_agree(worker->comm, status);
+    return STATUS_OK;
 }
 
 enum status worker_create(struct comm *comm, const struct engine_config *config, struct worker **worker_out) {
@@ -319,7 +315,7 @@ enum status worker_create(struct comm *comm, const struct engine_config *config,
     if (status == STATUS_OK) {
         worker->comm = comm;
         worker->asked = *config;
-        status = outlive(worker, begin, NULL);
+        status = outlive(worker, do_nothing, NULL); /* but set it up */
     }
     if (status != STATUS_OK) {
         worker_destroy(worker);

@@ -43,8 +43,8 @@ struct worker {
     struct comm *comm;
     struct engine_config asked;
     struct history *history; /* of rank 0 where ranks may be lost; NULL: none is kept */
-    bool is_set_up;          /* everything below is there, or nothing … */
-    bool is_given_up;        /* … for ever */
+    bool is_set_up;          /* everything below is there; else nothing is */
+    bool is_given_up;        /* it could not be set up, and will not be */
 
     struct engine_config config; /* as asked, with what the model adds */
     struct step_limits limits;

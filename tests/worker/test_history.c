@@ -127,6 +127,23 @@ static void makes_again(struct history *history, const struct slot *expected, co
     free(slots);
 }
 
+/* The copy stays what it was when the worker's memory is gone. */
+static void result_is_kept(struct history *history, int step) {
+    struct candidate candidates[] = {{step, 1}, {step + 1, 0.5f}, {step + 2, 2}};
+    struct logits_row rows[] = {{.position = step, .n_candidates = 2, .candidates = candidates},
+                                {.position = step + 1, .n_candidates = 1, .candidates = candidates + 2}};
+    const struct step_result result = {.n_rows = step % 3, .rows = rows, .attended_tokens = step};
+    const struct step_result *copy;
+    assert_int_equal(history_done(history, &result, &copy), STATUS_OK);
+    memset(candidates, 0, sizeof candidates);
+    memset(rows, 0, sizeof rows);
+    assert_int_equal(copy->n_rows, step % 3);
+    assert_int_equal(copy->attended_tokens, step);
+    if (copy->n_rows > 0) assert_int_equal(copy->rows[0].candidates[1].token, step + 1);
+    if (copy->n_rows > 1) assert_int_equal(copy->rows[1].candidates[0].token, step + 2);
+    if (copy->n_rows > 1) assert_int_equal(copy->rows[1].position, step + 1);
+}
+
 static void run(bool reads_all) {
     struct history *history;
     struct slot *slots = calloc(SLOTS, sizeof *slots);
@@ -142,7 +159,7 @@ static void run(bool reads_all) {
         give(slots, &drawn.plan);
         const struct drawn kept = drawn;
         memset(drawn.tokens, 0, sizeof drawn.tokens); /* the history has its own */
-        history_done(history);
+        result_is_kept(history, step);
         makes_again(history, slots, &kept.plan, reads_all);
     }
     history_forget(history);
