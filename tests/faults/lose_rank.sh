@@ -105,7 +105,7 @@ cases=(
     "full|1|2||--policy full"
     "lessismore|2|4||--policy lessismore --budget 64"
     "quest, more ranks than KV heads|1|6||--policy quest --budget 64"
-    "h2o|1|3||--policy h2o --budget 64"
+    "whole rows of logits|1|3||--policy h2o --budget 64 --repetition-penalty 1.1"
     "full|1|4|0,1,0,1|--policy full"
     "tidal|2|6|0,1,2,3,1,2|--policy tidal --budget 64"
 )
@@ -114,6 +114,19 @@ for ((i = 0; i < kills; i++)); do
     # shellcheck disable=SC2086 # words
     outlives "$name" "$n" "$ranks" "$hosts" $options
 done
+
+# Two that are stopped, one after the other; each is ended when it has been silent.
+: >"$scratch/err"
+timeout -k 1 60 "${mpirun[@]}" -n 4 "${run[@]}" -n 600 "${survive[@]}" -v >"$scratch/out" 2>"$scratch/err" &
+job=$!
+begun $job
+mapfile -t victims < <(lives $job)
+kill -STOP "${victims[0]}"
+sleep 0.9
+kill -STOP "${victims[1]}"
+wait $job || fail "two stopped: status $?: $(cat "$scratch/err")"
+"${run[@]}" -n 600 >"$scratch/expected"
+same "two stopped" "$scratch/expected"
 
 # Several sequences, with corrections; results and scores.
 eval=("$program" eval "${model[@]}" --problems tests/data/eval/lemma.jsonl -n 150 --ignore-eos --parallel 3 --policy lessismore --budget 64
