@@ -40,7 +40,7 @@ static int start(const struct subprocess *subprocess, int output, pid_t *process
         if (!error) error = prepare(&actions, subprocess, output);
         if (!error)
             error = posix_spawnp(process_out, subprocess->argv[0], &actions, &attributes, subprocess->argv,
-                                 environ);
+                                 subprocess->environment ? subprocess->environment : environ);
         posix_spawnattr_destroy(&attributes);
     }
     posix_spawn_file_actions_destroy(&actions);

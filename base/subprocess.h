@@ -12,9 +12,10 @@
 #include "base/status.h"
 
 struct subprocess {
-    char *const *argv;    /* argv[0] is looked for in PATH; NULL at the end */
-    const char *folder;   /* to run it in; NULL: ours */
-    struct bytes *output; /* gets its standard output; NULL: that goes to standard error */
+    char *const *argv;        /* argv[0] is looked for in PATH; NULL at the end */
+    char *const *environment; /* NULL at the end; itself NULL: ours */
+    const char *folder;       /* to run it in; NULL: ours */
+    struct bytes *output;     /* gets its standard output; NULL: that goes to standard error */
 };
 
 /* exit_out: its exit status, or 128 + the signal that ended it. Not found, or not allowed to run:

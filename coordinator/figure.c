@@ -51,10 +51,13 @@ enum status figure_print_style(int i, struct bytes *out) {
 
 /* ---- gnuplot ---- */
 
-/* Runs it in the folder with one argument; its output goes to standard error. */
+/* Runs it in the folder with one argument; its output goes to standard error. Its locale has all the
+ * characters of the pictures, whatever ours is, and no settings of the user's change them. */
 static enum status run_gnuplot(const char *folder, char *argument, int *exit_out) {
     char name[] = "gnuplot", *const argv[] = {name, argument, NULL};
-    const enum status status = subprocess_run(&(struct subprocess){.argv = argv, .folder = folder}, exit_out);
+    char locale[] = "LC_ALL=C.UTF-8", *const environment[] = {locale, NULL};
+    const enum status status = subprocess_run(
+        &(struct subprocess){.argv = argv, .environment = environment, .folder = folder}, exit_out);
     if (status != STATUS_BAD_INPUT) return status;
     return FAIL(STATUS_BAD_INPUT,
                 "--plot needs gnuplot, which is not installed (Debian's package gnuplot-nox)");

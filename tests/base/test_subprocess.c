@@ -15,7 +15,7 @@ static enum status run_shell(const char *script, const char *folder, struct byte
     assert_true(strlen(script) < sizeof text);
     strcpy(text, script);
     char *const argv[] = {name, option, text, NULL};
-    return subprocess_run(&(struct subprocess){argv, folder, output}, exit_out);
+    return subprocess_run(&(struct subprocess){.argv = argv, .folder = folder, .output = output}, exit_out);
 }
 
 static void takes_output_and_exit_status(void **state) {
@@ -36,6 +36,21 @@ static void takes_more_than_a_pipe_holds(void **state) {
     assert_int_equal(run_shell("head -c 1000000 /dev/zero", NULL, &output, &exit_status), STATUS_OK);
     assert_int_equal(exit_status, 0);
     assert_int_equal(output.size, 1000000);
+    bytes_free(&output);
+}
+
+static void has_the_environment_it_is_given(void **state) {
+    (void)state;
+    struct bytes output = {0};
+    int exit_status = -1;
+    char name[] = "env", setting[] = "LC_ALL=C.UTF-8";
+    char *const argv[] = {name, NULL}, *const environment[] = {setting, NULL};
+    assert_int_equal(
+        subprocess_run(&(struct subprocess){.argv = argv, .environment = environment, .output = &output},
+                       &exit_status),
+        STATUS_OK);
+    assert_int_equal(exit_status, 0);
+    assert_string_equal(output.data, "LC_ALL=C.UTF-8\n");
     bytes_free(&output);
 }
 
@@ -86,6 +101,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(takes_output_and_exit_status),
         cmocka_unit_test(takes_more_than_a_pipe_holds),
+        cmocka_unit_test(has_the_environment_it_is_given),
         cmocka_unit_test(runs_in_a_folder_with_empty_input),
         cmocka_unit_test(tells_the_signal_that_ended_it),
         cmocka_unit_test(unblocks_its_signals),

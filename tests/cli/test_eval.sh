@@ -2,6 +2,7 @@
 # caucus eval on lemma chains: the same results on one rank and on two, alone and side by side, killed or not.
 set -euo pipefail
 . "$(dirname "$0")/harness.sh"
+export LC_ALL=C # in which gnuplot knows no degree sign, unless it is told otherwise
 export OMP_NUM_THREADS=1
 ulimit -c 0
 

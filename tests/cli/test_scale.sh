@@ -3,6 +3,7 @@
 # to anything.
 set -euo pipefail
 . "$(dirname "$0")/harness.sh"
+export LC_ALL=C # in which gnuplot knows no degree sign, unless it is told otherwise
 export OMP_NUM_THREADS=1
 options=(-m models/stories260K -t 1 -p 0 -n 4)
 pictures=()
